@@ -1,0 +1,182 @@
+"""Tiles, patches and rasters on a slide: the only code that converts between frames.
+
+Positions are continuous level-0 pixel coordinates (x, y), origin at the slide's top-left corner: the first
+pixel covers [0, 1) × [0, 1) and has its centre at (0.5, 0.5). Arrays of positions end in an axis of length 2.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+Points = Float[NDArray[np.float64], "*batch 2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileSpec:
+    """A square tile of `size_px` pixels at `mpp` µm per pixel, whatever the slide's own resolution."""
+
+    size_px: int = 224
+    mpp: float = 0.5
+
+    @property
+    def side_um(self) -> float:
+        """Length of a side in µm."""
+        return self.size_px * self.mpp
+
+    def side_on(self, slide_mpp: float) -> float:
+        """Length of a side in level-0 pixels of a slide."""
+        return self.side_um / slide_mpp
+
+    def origin_xy(self, center_xy: Points, slide_mpp: float) -> Points:
+        """Top-left corners of the tiles centred on `center_xy`, both in level-0 pixels."""
+        return np.asarray(center_xy, dtype=np.float64) - self.side_on(slide_mpp) / 2
+
+    def center_xy(self, origin_xy: Points, slide_mpp: float) -> Points:
+        """Centres of the tiles whose top-left corners are `origin_xy`, both in level-0 pixels."""
+        return np.asarray(origin_xy, dtype=np.float64) + self.side_on(slide_mpp) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchGrid:
+    """The patches of a tile, row-major: patch `row * side + col` lies in that row and column."""
+
+    tile: TileSpec
+    patch_px: int
+
+    def __post_init__(self) -> None:
+        if self.tile.size_px % self.patch_px:
+            raise ValueError(f"patches of {self.patch_px} px do not divide a tile of {self.tile.size_px} px")
+
+    @property
+    def side(self) -> int:
+        """Patches along a side of the tile."""
+        return self.tile.size_px // self.patch_px
+
+    @property
+    def n_patches(self) -> int:
+        """Patches in the tile."""
+        return self.side**2
+
+    @property
+    def patch_um(self) -> float:
+        """Length of a patch's side in µm."""
+        return self.patch_px * self.tile.mpp
+
+    def offsets_um(self) -> Float[NDArray[np.float64], "patch 2"]:
+        """Patch centres relative to the tile's centre, (x, y) in µm, row-major."""
+        along = (np.arange(self.side) + 0.5) * self.patch_um - self.tile.side_um / 2
+        x, y = np.meshgrid(along, along)
+        return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+    def centers_xy(self, center_xy: Points, slide_mpp: float) -> Points:
+        """Patch centres (…, patch, 2) of the tiles centred on `center_xy` (…, 2), in level-0 pixels."""
+        return np.asarray(center_xy, dtype=np.float64)[..., None, :] + self.offsets_um() / slide_mpp
+
+    def disc_weights(self, diameter_um: float, subdivisions: int = 16) -> Float[NDArray[np.float32], " patch"]:
+        """Share of each patch that lies in the disc about the tile's centre, scaled to sum to 1.
+
+        The share is counted on `subdivisions`² points a patch. A disc larger than the tile weights all alike.
+        """
+        along = (np.arange(self.side * subdivisions) + 0.5) * self.patch_um / subdivisions - self.tile.side_um / 2
+        inside = along[:, None] ** 2 + along[None, :] ** 2 <= (diameter_um / 2) ** 2
+        blocks = inside.reshape(self.side, subdivisions, self.side, subdivisions)
+        share = blocks.mean(axis=(1, 3)).ravel()
+        return (share / share.sum()).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raster:
+    """A regular grid of square cells on a slide: `origin_xy` is the centre of cell [0, 0] in level-0 pixels,
+    `step_px` the distance between neighbouring cells, `shape` (rows, columns).
+    """  # fmt: skip
+
+    origin_xy: tuple[float, float]
+    step_px: float
+    shape: tuple[int, int]
+
+    @classmethod
+    def over(cls, slide_size_px: tuple[int, int], step_px: float) -> "Raster":
+        """Cover a whole slide (width, height), the first cell's corner on the slide's corner."""
+        columns, rows = (math.ceil(side / step_px - 1e-6) for side in slide_size_px)
+        return cls(origin_xy=(step_px / 2, step_px / 2), step_px=step_px, shape=(max(rows, 1), max(columns, 1)))
+
+    def centers_xy(self, row: Int[NDArray[np.int64], "*n"], col: Int[NDArray[np.int64], "*n"]) -> Points:
+        """Centres of cells, in level-0 pixels."""
+        index = np.stack([np.asarray(col), np.asarray(row)], axis=-1)
+        return np.asarray(self.origin_xy) + index * self.step_px
+
+    def cells_of(self, xy: Points) -> Int[NDArray[np.int64], "*n 2"]:
+        """(row, column) of the cells that contain the positions; may lie outside `shape`."""
+        index = np.floor((np.asarray(xy, dtype=np.float64) - self.origin_xy) / self.step_px + 0.5)
+        return index[..., ::-1].astype(np.int64)
+
+    def contains(self, cells: Int[NDArray[np.int64], "*n 2"]) -> NDArray[np.bool_]:
+        """Whether (row, column) pairs lie inside `shape`."""
+        return np.all((cells >= 0) & (cells < np.asarray(self.shape)), axis=-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileGrid:
+    """Tiles laid over a slide every `stride_px` tile pixels, so that each cell of the map is covered equally often.
+
+    The grid starts (tile − stride) before the slide's corner: with stride = tile / m every patch of the slide,
+    its borders included, is seen by m² tiles. The stride is a divisor of the tile and a multiple of the patch.
+    """
+
+    patches: PatchGrid
+    stride_px: int
+    slide_size_px: tuple[int, int]
+    slide_mpp: float
+
+    def __post_init__(self) -> None:
+        tile, patch = self.patches.tile.size_px, self.patches.patch_px
+        if self.stride_px <= 0 or tile % self.stride_px or self.stride_px % patch:
+            good = [s for s in range(patch, tile + 1, patch) if tile % s == 0]
+            raise ValueError(f"stride {self.stride_px} px: choose one of {', '.join(map(str, good))}")
+
+    @property
+    def raster(self) -> Raster:
+        """The map's cells: one a patch, from the slide's corner on."""
+        return Raster.over(self.slide_size_px, self.patches.patch_um / self.slide_mpp)
+
+    @property
+    def stride_cells(self) -> int:
+        """Cells between neighbouring tiles."""
+        return self.stride_px // self.patches.patch_px
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tiles along (rows, columns)."""
+        margin = self.patches.side - self.stride_cells
+        rows, columns = (math.ceil((cells + margin) / self.stride_cells) for cells in self.raster.shape)
+        return rows, columns
+
+    def first_cell(self, index: int) -> int:
+        """Row (or column) of the map on which the tiles of this row (or column) start; may be negative."""
+        return index * self.stride_cells - (self.patches.side - self.stride_cells)
+
+    def origin_xy(self, row: int, col: int) -> tuple[float, float]:
+        """Top-left corner of a tile, in level-0 pixels."""
+        step = self.raster.step_px
+        return self.first_cell(col) * step, self.first_cell(row) * step
+
+
+def lattice_pitch_px(array_xy: Points, center_xy: Points) -> float:
+    """Distance in level-0 pixels between lattice sites that are one array unit apart.
+
+    Fits pixel = A · array + t by least squares (any rotation, flip or slight shear) and returns √|det A|.
+
+    Raises
+    ------
+    ValueError
+        With fewer than three sites that are not on one line, since no pitch follows from them.
+    """
+    array = np.asarray(array_xy, dtype=np.float64)
+    design = np.column_stack([array, np.ones(len(array))])
+    if len(array) < 3 or np.linalg.matrix_rank(design) < 3:
+        raise ValueError("the lattice pitch needs at least three spots that are not on one line")
+    fit, *_ = np.linalg.lstsq(design, np.asarray(center_xy, dtype=np.float64), rcond=None)
+    return float(np.sqrt(abs(np.linalg.det(fit[:2]))))
