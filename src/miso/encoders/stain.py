@@ -1,0 +1,159 @@
+"""The embedded, weight-free encoder: stain amounts and texture of each 16 px (8 µm) patch, and of the tile.
+
+Optical densities are separated into haematoxylin, eosin and a residual with the fixed matrix of Ruifrok and
+Johnston (Anal. Quant. Cytol. Histol. 2001). A patch is described by the distribution of each stain, by
+gradients, and by a small bank of difference-of-Gaussian filters; a part of that is repeated for the patch's
+surroundings. The tile feature is the mean, the spread and the centre-weighted mean of its patches.
+"""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from miso.encoders.encoder import Encoder, InputContract, Tokens
+from miso.encoders.load import encoders
+from miso.errors import EncoderError
+
+PATCH_PX = 16
+HAEMATOXYLIN = (0.650, 0.704, 0.286)
+EOSIN = (0.072, 0.990, 0.105)
+BLUR_SIGMAS_PX = (1.0, 2.0, 4.0)
+NUCLEAR_OD = (0.15, 0.30, 0.50, 0.75)
+"""Haematoxylin densities (above the tile's own background of stroma) that steps of darkness are counted at."""
+CONTEXT_SIGMAS = (1.0, 2.5)
+"""Reach of the surroundings' part, in patches (8 µm and 20 µm)."""
+N_CONTEXT = 10
+"""How many of the leading patch features are repeated for the surroundings."""
+
+
+@encoders.register("stain")
+def load_stain(rest: str) -> Encoder:
+    """Make the `stain` encoder; it takes no arguments and has no weights to load."""
+    if rest:
+        raise EncoderError(f"the encoder 'stain' takes no argument, but got {rest!r}")
+    module = StainModule()
+    return Encoder(
+        name="stain",
+        revision="1",
+        module=module,
+        contract=InputContract(),
+        patch_px=PATCH_PX,
+        tile_dim=3 * module.patch_dim,
+        patch_dim=module.patch_dim,
+        licence="Apache-2.0",
+    )
+
+
+class StainModule(nn.Module):
+    """RGB tiles scaled to 0–1 in, stain and texture statistics out; nothing is learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("unmix", _unmixing_matrix())
+        self.patch_dim = self.describe(torch.zeros(1, 3, 2 * PATCH_PX, 2 * PATCH_PX)).shape[1]
+
+    def forward(self, rgb: Float[Tensor, "tile 3 height width"]) -> Tokens:
+        """Describe tiles; sides are multiples of 16 px."""
+        features = self.describe(rgb)  # (b, d, rows, cols)
+        patches = features.flatten(2).transpose(1, 2)  # (b, P, d)
+        weight = centre_weights(*features.shape[2:]).to(patches)
+        mean = patches.mean(1)
+        spread = patches.std(1)
+        centre = torch.einsum("bpd,p->bd", patches, weight)
+        return Tokens(torch.cat([mean, spread, centre], dim=1), patches)
+
+    def describe(self, rgb: Float[Tensor, "tile 3 height width"]) -> Float[Tensor, "tile dim row col"]:
+        """Patch features as an image with one pixel a patch."""
+        density = -torch.log10(rgb.clamp(min=1 / 255))
+        stains = torch.einsum("bchw,cs->bshw", density, self.unmix)
+        own = torch.cat([*self._colour(stains), *self._texture(stains)], dim=1)
+        return torch.cat([own, *self._surroundings(own[:, :N_CONTEXT])], dim=1)
+
+    def _colour(self, stains: Tensor) -> list[Tensor]:
+        """Mean and spread of each stain, share of pixels above steps of haematoxylin, skewness."""
+        mean = pool(stains)
+        centred = stains - F.interpolate(mean, scale_factor=PATCH_PX, mode="nearest")
+        variance = pool(centred**2)
+        spread = (variance + 1e-6).sqrt()
+        nuclear = torch.cat([torch.sigmoid((stains[:, :1] - t) / 0.05) for t in NUCLEAR_OD], dim=1)
+        skewness = pool(centred**3) / (spread**3 + 1e-3)
+        return [mean, spread, pool(nuclear), skewness]
+
+    def _texture(self, stains: Tensor) -> list[Tensor]:
+        """Edge strength and its anisotropy, and the energy and the dark part of three bands a stain."""
+        blurred = [stains, *(blur(stains, sigma) for sigma in BLUR_SIGMAS_PX)]
+        bands = [fine - coarse for fine, coarse in zip(blurred[:-1], blurred[1:], strict=True)]
+        energy = [pool(band.abs()) for band in bands]
+        blobs = [pool(band[:, :2].relu()) for band in bands[1:]]
+        dx, dy = gradients(blurred[1])
+        xx, yy, xy = pool(dx * dx), pool(dy * dy), pool(dx * dy)
+        strength = xx + yy
+        coherence = ((xx - yy) ** 2 + 4 * xy**2).sqrt() / (strength + 1e-4)
+        return [*energy, *blobs, (strength + 1e-8).sqrt(), coherence[:, :2]]
+
+    def _surroundings(self, own: Tensor) -> list[Tensor]:
+        """Gaussian means over neighbouring patches, inside the tile."""
+        return [blur(own, sigma, mirrored=False) for sigma in CONTEXT_SIGMAS]
+
+
+def _unmixing_matrix() -> Float[Tensor, "3 3"]:
+    vectors = torch.tensor([HAEMATOXYLIN, EOSIN])
+    vectors = F.normalize(vectors, dim=1)
+    residual = F.normalize(torch.linalg.cross(vectors[0], vectors[1]), dim=0)
+    return torch.linalg.inv(torch.stack([*vectors, residual]))
+
+
+@lru_cache(maxsize=32)
+def blur_matrix(size: int, sigma: float, *, mirrored: bool) -> Float[Tensor, "size size"]:
+    """The matrix that blurs a line of `size` samples with a Gaussian cut at 3 σ; its rows sum to 1.
+
+    Beyond the ends the line is mirrored, or else left out and the rest weighted up. On a tile a product with
+    this matrix is faster than a convolution.
+    """
+    at = torch.arange(size)
+    reach = int(3 * sigma + 0.5)
+    matrix = torch.zeros(size, size)
+    for shift in range(-reach, reach + 1):
+        source = at + shift
+        inside = (source >= 0) & (source < size)
+        if mirrored:
+            source, inside = _mirror(source, size), torch.ones_like(inside)
+        weight = torch.exp(torch.tensor(-0.5 * (shift / sigma) ** 2))
+        matrix.index_put_((at[inside], source[inside]), weight.expand(int(inside.sum())), accumulate=True)
+    return matrix / matrix.sum(1, keepdim=True)
+
+
+def _mirror(index: Tensor, size: int) -> Tensor:
+    wrapped = index % (2 * size)
+    return torch.where(wrapped < size, wrapped, 2 * size - 1 - wrapped)
+
+
+def blur(image: Float[Tensor, "b c h w"], sigma: float, *, mirrored: bool = True) -> Float[Tensor, "b c h w"]:
+    """Blur each channel of an image with a Gaussian of `sigma` pixels."""
+    down = blur_matrix(image.shape[2], sigma, mirrored=mirrored).to(image)
+    along = blur_matrix(image.shape[3], sigma, mirrored=mirrored).to(image)
+    return down @ (image @ along.T)
+
+
+def gradients(image: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+    """Central differences along x and y, the border repeated."""
+    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+    dx = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    dy = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    return dx / 2, dy / 2
+
+
+def pool(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c row col"]:
+    """Mean of each patch."""
+    return F.avg_pool2d(image, PATCH_PX)
+
+
+def centre_weights(rows: int, cols: int) -> Float[Tensor, " patch"]:
+    """Gaussian weights about the tile's centre, σ a fifth of its side, summing to 1; row-major."""
+    y = (torch.arange(rows) + 0.5) / rows - 0.5
+    x = (torch.arange(cols) + 0.5) / cols - 0.5
+    weight = torch.exp(-0.5 * (y[:, None] ** 2 + x[None, :] ** 2) / 0.2**2).flatten()
+    return weight / weight.sum()
