@@ -1,0 +1,77 @@
+"""Samples that are learnt from together: one encoder, one gene list, one target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from miso.errors import CohortError
+from miso.samples.genes import Missing, choose_genes, read_gene_list
+from miso.samples.sample import MANIFEST, Sample, open_sample
+from miso.samples.targets import Target, targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """Samples by name, the genes that are predicted, and the target their counts become."""
+
+    samples: dict[str, Sample]
+    genes: list[str]
+    target: Target
+    wanted: int
+
+    @property
+    def patients(self) -> dict[str, str]:
+        """The patient of each sample."""
+        return {name: sample.patient for name, sample in self.samples.items()}
+
+
+def open_cohort(
+    path: Path | str, *, genes: str | None = None, missing: Missing = "error", target: str = "raw", only: Sequence[str] = ()
+) -> Cohort:
+    """Open a folder of Samples.
+
+    Parameters
+    ----------
+    path
+        A folder whose sub-folders are Samples.
+    genes
+        A gene list (see `read_gene_list`); None takes all genes that every Sample has.
+    missing
+        "error" or "drop": what to do with panel genes that some Sample lacks.
+    target
+        Name of the target.
+    only
+        Names of the samples to take; empty takes all.
+
+    Raises
+    ------
+    CohortError
+        If there is no Sample, encoders differ, or the genes do not fit.
+    """
+    samples = _open_all(Path(path))
+    unknown = [name for name in only if name not in samples]
+    if unknown:
+        raise CohortError(f"no sample {unknown[0]!r} in {path}; there are {', '.join(sorted(samples))}")
+    if only:
+        samples = {name: samples[name] for name in only}
+    encoders = {sample.encoder_id for sample in samples.values()}
+    if len(encoders) > 1:
+        raise CohortError(f"the samples in {path} come from different encoders: {', '.join(sorted(encoders))}")
+    wanted = read_gene_list(genes) if genes else None
+    chosen = choose_genes(wanted, {name: sample.adata.var_names for name, sample in samples.items()}, missing)
+    return Cohort(samples=samples, genes=chosen, target=targets[target], wanted=len(wanted or chosen))
+
+
+def _open_all(path: Path) -> dict[str, Sample]:
+    if not path.is_dir():
+        raise CohortError(f"no folder at {path}; cohort.path is a folder of Samples (miso process-her2st writes one)")
+    folders = sorted(file.parent for file in path.glob(f"*/{MANIFEST}") if not file.parent.name.startswith("."))
+    if not folders:
+        raise CohortError(f"no Samples in {path}: none of its folders has a {MANIFEST} (miso process-her2st writes them)")
+    samples: dict[str, Sample] = {}
+    for folder in folders:
+        sample = open_sample(folder)
+        if sample.name in samples:
+            raise CohortError(f"{sample.path} and {samples[sample.name].path} are both named {sample.name!r}")
+        samples[sample.name] = sample
+    return samples

@@ -1,0 +1,133 @@
+"""One processed section on disk: counts, tile features, patch features, label sets, provenance."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+from jaxtyping import Float16
+from numpy.typing import NDArray
+
+from miso.errors import SampleError
+from miso.geometry import PatchGrid, TileSpec
+from miso.samples.labels import LabelSet, open_labels
+
+MANIFEST = "sample.json"
+SCHEMA = 1
+"""Version of the Sample folder's layout."""
+
+
+class Sample:
+    """A Sample folder, opened for reading; arrays are read when they are first asked for."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path, self.manifest = path, manifest
+
+    @property
+    def name(self) -> str:
+        """The section's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def patient(self) -> str:
+        """Whose tissue it is; sections of one patient are never split apart by patient."""
+        return str(self.manifest["patient"])
+
+    @property
+    def encoder_id(self) -> str:
+        """Name and revision of the encoder that made the features."""
+        return str(self.manifest["settings"]["encoder"])
+
+    @property
+    def mpp(self) -> float:
+        """µm per level-0 pixel of the section's slide."""
+        return float(self.manifest["resolution"]["mpp"])
+
+    @property
+    def spot_diameter_um(self) -> float:
+        """Diameter of a spot."""
+        return float(self.manifest["spot_diameter_um"])
+
+    @property
+    def grid(self) -> PatchGrid:
+        """The tile that was cut about each spot, and its patches."""
+        settings = self.manifest["settings"]
+        tile = TileSpec(size_px=settings["tile"]["size_px"], mpp=settings["tile"]["mpp"])
+        return PatchGrid(tile=tile, patch_px=settings["patch_px"])
+
+    @cached_property
+    def adata(self) -> anndata.AnnData:
+        """Spots × genes: `X` counts, `obsm["spatial"]`, `["tile_features"]`, `["neighbors"]`, `uns["miso"]`."""
+        try:
+            return anndata.read_h5ad(self.path / "adata.h5ad")
+        except (OSError, KeyError) as err:
+            raise SampleError(f"{self.path / 'adata.h5ad'} is damaged ({err}); process the section again") from err
+
+    @cached_property
+    def patch_features(self) -> Float16[NDArray[np.float16], "spot patch dim"]:
+        """Patch features, memory-mapped; patches are row-major within the tile."""
+        try:
+            mapped: Float16[NDArray[np.float16], "spot patch dim"] = np.load(
+                self.path / "patch_features.npy", mmap_mode="r"
+            )
+        except (OSError, ValueError) as err:
+            raise SampleError(f"{self.path / 'patch_features.npy'} is damaged ({err}); process it again") from err
+        return mapped
+
+    def labels(self, name: str) -> LabelSet:
+        """Open a label set.
+
+        Raises
+        ------
+        SampleError
+            If there is none of that name.
+        """
+        folder = self.path / "labels" / name
+        if not (folder / "labels.json").is_file():
+            there = sorted(path.parent.name for path in self.path.glob("labels/*/labels.json"))
+            raise SampleError(
+                f"sample {self.name!r} has no label set {name!r} "
+                f"({'there: ' + ', '.join(there) if there else 'none at all'}); miso generate-distillation-labels makes them"
+            )
+        return open_labels(folder)
+
+    def __repr__(self) -> str:
+        return f"Sample({self.name!r}, patient {self.patient!r}, {self.encoder_id}, {self.path})"
+
+
+def open_sample(path: Path | str) -> Sample:
+    """Open a Sample folder.
+
+    Raises
+    ------
+    SampleError
+        If it is none, or is of a layout that this version does not read.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise SampleError(f"no Sample at {path}: it has no {MANIFEST} (miso process-her2st writes Samples)")
+    if manifest.get("schema") != SCHEMA:
+        raise SampleError(f"{path} has layout {manifest.get('schema')}, this version of MISO reads {SCHEMA}")
+    return Sample(path, manifest)
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Read a folder's manifest, or None where there is none."""
+    file = path / MANIFEST
+    if not file.is_file():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as err:
+        raise SampleError(f"{file} is damaged ({err}); process the section again") from err
+    return manifest
+
+
+
+def slide_fingerprint(sample: Sample) -> str:
+    """Fingerprint of the image that a Sample was made from."""
+    image = Path(sample.manifest["slide"]["path"]).name
+    return str(sample.manifest["settings"]["inputs"].get(image, ""))

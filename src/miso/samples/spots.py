@@ -1,0 +1,43 @@
+"""The measured side of a section, fresh from a vendor folder: spots with their counts."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spots:
+    """Spots of one section.
+
+    Attributes
+    ----------
+    barcodes
+        Name of each spot, unique.
+    center_xy
+        Centres in level-0 pixels.
+    array_xy
+        Positions on the array, in array units (one unit is one pitch on a legacy ST array).
+    diameter_um, pitch_um
+        Spot diameter and centre-to-centre distance.
+    counts
+        Molecules, spot × gene.
+    genes
+        Symbols or identifiers, unique.
+    notes
+        What the reader left out or repaired, one sentence each.
+    """
+
+    barcodes: list[str]
+    center_xy: Float[NDArray[np.float64], "spot 2"]
+    array_xy: Float[NDArray[np.float64], "spot 2"]
+    diameter_um: float
+    pitch_um: float
+    counts: csr_matrix
+    genes: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.barcodes)
