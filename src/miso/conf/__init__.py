@@ -1,0 +1,1 @@
+"""Hydra configurations of `miso train`."""

@@ -1,0 +1,97 @@
+"""Attention of each spot over its nearest spots: the network of the MISO model, read top to bottom."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Sizes of the network; the defaults are the published ones, whose feed-forward is one linear layer."""
+
+    embed_dim: int = 2048
+    attention_dim: int = 1024
+    heads: int = 64
+    depth: int = 2
+    feed_forward: Literal["linear", "gelu"] = "linear"
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+
+
+class LocalAttention(nn.Module):
+    """Multi-head attention from each spot to its k neighbours (itself among them), without positions."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        if config.attention_dim % config.heads:
+            raise ValueError(f"{config.heads} heads do not divide an attention width of {config.attention_dim}")
+        self.heads = config.heads
+        self.to_qkv = nn.Linear(config.embed_dim, 3 * config.attention_dim)
+        self.to_out = nn.Linear(config.attention_dim, config.embed_dim, bias=False)
+
+    def forward(self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot dim"]:
+        """Attend; `neighbors` indexes the rows of `x`."""
+        query, key, value = self.to_qkv(x).chunk(3, dim=-1)
+        query = query.unflatten(-1, (self.heads, 1, -1))  # (spot, head, 1, dim)
+        key = key[neighbors].unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (spot, head, k, dim)
+        value = value[neighbors].unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(query, key, value)  # (spot, head, 1, dim)
+        out: Tensor = self.to_out(mixed.flatten(1))
+        return out
+
+
+class Block(nn.Module):
+    """x + attention(LN x), then x + feed-forward(LN x)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.embed_dim)
+        self.attention = LocalAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.embed_dim)
+        self.feed_forward = _feed_forward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot dim"]:
+        """Refine each spot with what its neighbours say."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), neighbors))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class Network(nn.Module):
+    """Tile features of a section in, one value per spot and gene out; no ReLU at the end.
+
+    The architecture is the published MISO's: linear embedding, `depth` blocks of local attention, linear head.
+    """
+
+    def __init__(self, in_dim: int, n_genes: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.embed = nn.Linear(in_dim, config.embed_dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.head = nn.Linear(config.embed_dim, n_genes)
+
+    def forward(self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot gene"]:
+        """Predict all spots of one section at once."""
+        x = self.embed(self.input_dropout(x))
+        for block in self.blocks:
+            x = block(x, neighbors)
+        out: Tensor = self.head(x)
+        return out
+
+
+def _feed_forward(config: NetworkConfig) -> nn.Module:
+    if config.feed_forward == "linear":
+        return nn.Linear(config.embed_dim, config.embed_dim)
+    hidden = 2 * config.embed_dim
+    return nn.Sequential(
+        nn.Linear(config.embed_dim, hidden), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(hidden, config.embed_dim)
+    )
+
+
+def neighbor_mean(x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot dim"]:
+    """Mean of each spot's neighbourhood."""
+    return torch.cat([x[part].mean(1) for part in neighbors.split(4096)])

@@ -1,0 +1,132 @@
+"""A Checkpoint: weights and everything needed to rebuild and rightly use the model, without any pickle."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from miso.errors import CheckpointError
+from miso.launch import replace_folder
+from miso.launch.provenance import stamp
+from miso.models.attention import NetworkConfig
+from miso.models.miso import MisoConfig, MisoModel
+from miso.models.patch import PatchConfig, PatchModel
+from miso.registry import Registry
+
+SCHEMA = 1
+models: Registry[Any] = Registry("model", "miso.models", CheckpointError)
+
+
+@models.register("miso")
+def build_miso(*, in_dim: int, n_genes: int, nonnegative: bool, config: Mapping[str, Any]) -> MisoModel:
+    """Build a teacher from its arguments; non-negativity is applied when predicting."""
+    network = NetworkConfig(**config["network"])
+    return MisoModel(in_dim, n_genes, MisoConfig(**{**config, "network": network}))
+
+
+@models.register("patch")
+def build_patch(*, in_dim: int, n_genes: int, nonnegative: bool, config: Mapping[str, Any]) -> PatchModel:
+    """Build a student from its arguments."""
+    hidden = tuple(config["hidden"])
+    return PatchModel(in_dim, n_genes, PatchConfig(**{**config, "hidden": hidden}), nonnegative=nonnegative)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A trained model and what it was trained on.
+
+    Attributes
+    ----------
+    model, kind
+        The module, and its name in the registry ("miso" predicts spots, "patch" predicts patches).
+    genes, target, units, nonnegative
+        What it predicts.
+    encoder
+        Name and revision of the encoder whose features it takes.
+    tile, patch_px, knn, spot_diameter_um
+        The geometry it was trained with.
+    trained_on, validated_on, held_out
+        Names of samples.
+    slides
+        Fingerprint, mpp and its source of each slide of the cohort, by sample, to recognise one again.
+    notes
+        What was chosen on the validation samples, and anything a user should know.
+    """
+
+    model: MisoModel | PatchModel
+    kind: str
+    genes: list[str]
+    target: str
+    units: str
+    nonnegative: bool
+    encoder: str
+    tile: Mapping[str, float]
+    patch_px: int
+    knn: int
+    spot_diameter_um: float
+    trained_on: list[str]
+    validated_on: list[str]
+    held_out: list[str]
+    slides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `config.json`, the folder whole or not at all."""
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        save_file(state, partial / "model.safetensors")
+        (partial / "config.json").write_text(json.dumps(self._about(), indent=1, ensure_ascii=False))
+        shutil.rmtree(folder, ignore_errors=True)
+        replace_folder(partial, folder)
+
+    def _about(self) -> dict[str, Any]:
+        in_dim = _in_dim(self.model)
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("model", "kind")}
+        arguments = {
+            "in_dim": in_dim,
+            "n_genes": len(self.genes),
+            "nonnegative": self.nonnegative,
+            "config": asdict(self.model.config),
+        }
+        return {"schema": SCHEMA, "model": self.kind, "arguments": arguments, **plain, **stamp()}
+
+
+def _in_dim(model: nn.Module) -> int:
+    first = next(module for module in model.modules() if isinstance(module, nn.Linear))
+    return first.in_features
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Rebuild a model from its folder, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is absent, damaged or of another layout.
+    """
+    try:
+        about = json.loads((folder / "config.json").read_text())
+        state = load_file(folder / "model.safetensors")
+    except FileNotFoundError as err:
+        raise CheckpointError(f"no checkpoint at {folder}: {Path(err.filename or 'model.safetensors').name} is missing") from err
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as err:
+        raise CheckpointError(f"the checkpoint at {folder} is damaged: {err}") from err
+    if about.get("schema") != SCHEMA:
+        raise CheckpointError(f"{folder} has layout {about.get('schema')}, this version of MISO reads {SCHEMA}")
+    model = models[about["model"]](**about["arguments"])
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as err:
+        raise CheckpointError(f"the weights at {folder} do not fit its configuration: {str(err)[:200]}") from err
+    model.eval()
+    known = {name: about[name] for name in Checkpoint.__dataclass_fields__ if name not in ("model", "kind")}
+    return Checkpoint(model=model, kind=about["model"], **known)
+

@@ -1,0 +1,88 @@
+"""What every result stands beside: ridge on simple inputs, an oracle of depth, and a permutation floor."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miso.models.attention import neighbor_mean
+from miso.models.miso import standardized
+from miso.training.linear import Inputs, fit_ridge
+from miso.training.sections import Section
+
+PCA_DIMS = 256
+CONTEXT = 25
+
+BASELINES = {
+    "stain+ridge": "ridge on the stain encoder's tile features",
+    "pca+ridge": "ridge on 256 principal components of the encoder's tile features",
+    "ridge+neighbours": "ridge on the encoder's tile features and the mean over the 25 nearest spots",
+    "coordinates": "ridge on a quadratic of the position on the section; no image",
+    "total-count": "ridge on the test section's own total counts: an oracle of depth, not a predictor",
+    "permutation": "stain+ridge fitted to spots shuffled within each section: the floor",
+}
+"""Names, and what each one is."""
+
+
+def predict_baselines(
+    train: Sequence[Section], val: Sequence[Section], test: Sequence[Section], seed: int
+) -> dict[str, dict[str, Float[NDArray[np.float32], "spot gene"]]]:
+    """Fit every baseline on training sections, its penalty chosen on validation sections, and predict.
+
+    Returns
+    -------
+    Predictions by baseline and by test section.
+    """
+    fitted: dict[str, tuple[Inputs, Sequence[Section], Sequence[Section]]] = {
+        "stain+ridge": (_stain, train, val),
+        "pca+ridge": (_principal_components([*train, *val]), train, val),
+        "ridge+neighbours": (_with_neighbours, train, val),
+        "coordinates": (_coordinates, train, val),
+        "total-count": (_total_count, train, val),
+        "permutation": (_stain, _shuffled(train, seed), _shuffled(val, seed + 1)),
+    }
+    return {name: _predict(inputs, fit, choose, test) for name, (inputs, fit, choose) in fitted.items()}
+
+
+def _predict(
+    inputs: Inputs, train: Sequence[Section], val: Sequence[Section], test: Sequence[Section]
+) -> dict[str, Float[NDArray[np.float32], "spot gene"]]:
+    linear, _ = fit_ridge(train, val, inputs)
+    weight, bias = linear.weight.to(train[0].y), linear.bias.to(train[0].y)
+    return {s.name: (inputs(s) @ weight + bias).cpu().numpy() for s in test}
+
+
+def _stain(section: Section) -> Tensor:
+    return standardized(section.stain)
+
+
+def _with_neighbours(section: Section) -> Tensor:
+    around = neighbor_mean(section.features, section.neighbors[:, :CONTEXT])
+    return torch.cat([standardized(section.features), standardized(around)], dim=1)
+
+
+def _coordinates(section: Section) -> Tensor:
+    xy = standardized(section.center_um)
+    return standardized(torch.cat([xy, xy**2, xy[:, :1] * xy[:, 1:]], dim=1))
+
+
+def _total_count(section: Section) -> Tensor:
+    total = section.total[:, None]
+    return standardized(torch.cat([total, total.log1p()], dim=1))
+
+
+def _principal_components(sections: Sequence[Section]) -> Callable[[Section], Tensor]:
+    """PCA of standardised features, fitted on the sections given (features only)."""
+    x = torch.cat([standardized(s.features) for s in sections]).double()
+    _, _, axes = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    basis = axes[: min(PCA_DIMS, len(axes))].T.float()
+    return lambda section: standardized(section.features) @ basis
+
+
+def _shuffled(sections: Sequence[Section], seed: int) -> list[Section]:
+    generator = torch.Generator().manual_seed(seed)
+    return [replace(s, y=s.y[torch.randperm(len(s.y), generator=generator).to(s.y.device)]) for s in sections]

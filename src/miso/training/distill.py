@@ -1,0 +1,99 @@
+"""Pseudo-labels: what a run's teachers say of the spots of the samples they may speak of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from miso.errors import CheckpointError, ConfigError
+from miso.launch.progress import Track, silent
+from miso.launch.provenance import stamp
+from miso.models import Checkpoint, MisoModel, load_checkpoint
+from miso.samples import Cohort, Fold, Sample, Splits
+from miso.samples.labels import LabelSet, write_labels
+from miso.training.config import CohortConfig, TrainConfig
+from miso.training.folder import RunFolder
+from miso.training.run import required
+from miso.training.sections import neighbor_lists
+
+Values = Float[NDArray[np.float32], "spot gene"]
+
+
+def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) -> list[LabelSet]:
+    """Write the label set `config.labels` into every Sample of a run.
+
+    For fold f a Sample that is held out there gets no labels. `teachers: fold` takes the teachers of fold f
+    (their mean over repeats); `teachers: all` the mean over every fold, as published, and says so.
+
+    Raises
+    ------
+    CheckpointError
+        If the run is not finished, or holds no teachers.
+    """
+    if config.teachers not in ("fold", "all"):
+        raise ConfigError(f"teachers is 'fold' or 'all', not {config.teachers!r}")
+    run = RunFolder(path=Path(required(config.run_dir, "run_dir")))
+    settings, folds = run.settings(), run.splits()["folds"]
+    teachers = [_teachers(run, fold, settings["n_repeats"]) for fold in range(len(folds))]
+    first = teachers[0][0]
+    about = {
+        "run": str(run.path.resolve()),
+        "run_settings": settings,
+        "splits": run.splits(),
+        "genes": first.genes,
+        "target": first.target,
+        "units": first.units,
+        "teachers": config.teachers,
+        **stamp(),
+    }
+    names = [name for name in cohort.samples if any(name in fold[part] for fold in folds for part in ("train", "val"))]
+    written = []
+    for name in track(names, len(names), "labelling"):
+        sample = cohort.samples[name]
+        own = {f: _mean(sample, teachers[f]) for f, fold in enumerate(folds) if name not in fold["test"]}
+        if config.teachers == "all":
+            everyone = _mean(sample, [teacher for fold in teachers for teacher in fold])
+            own = dict.fromkeys(own, everyone)
+        written.append(write_labels(sample.path / "labels" / config.labels, own, about))
+    return written
+
+
+def taught_by(config: TrainConfig, sample: Sample) -> tuple[TrainConfig, Splits]:
+    """Complete a student's configuration with its teachers' genes, target and folds."""
+    about: Mapping[str, Any] = sample.labels(config.labels).about
+    made = about["run_settings"]
+    panel = CohortConfig(**{**made["cohort"], "path": config.cohort.path})
+    splits = about["splits"]
+    folds = [Fold(**{part: fold[part] for part in ("train", "val", "test")}) for fold in splits["folds"]]
+    completed = TrainConfig(**{**vars(config), "cohort": panel, "target": about["target"]})
+    notes = ("the labels come from all teachers: a held-out section was seen by some of them",)
+    return completed, Splits(
+        unit=splits["held_apart"], folds=folds, notes=notes if about["teachers"] == "all" else ()
+    )
+
+
+def _teachers(run: RunFolder, fold: int, repeats: int) -> list[Checkpoint]:
+    found = [load_checkpoint(run.checkpoint(repeat, fold)) for repeat in range(repeats) if run.is_done(repeat, fold)]
+    if len(found) < repeats:
+        raise CheckpointError(f"fold {fold} of {run.path} is not finished; run the same miso train command to go on")
+    if any(checkpoint.kind != "miso" for checkpoint in found):
+        raise CheckpointError(f"{run.path} holds students; labels come from a run of teachers (train_her2st, train_10x)")
+    return found
+
+
+def _mean(sample: Sample, teachers: list[Checkpoint]) -> Values:
+    return np.mean([predict_sample(checkpoint, sample) for checkpoint in teachers], axis=0, dtype=np.float32)
+
+
+@torch.inference_mode()
+def predict_sample(checkpoint: Checkpoint, sample: Sample) -> Values:
+    """Predict the spots of a Sample with a teacher."""
+    if not isinstance(checkpoint.model, MisoModel):
+        raise CheckpointError("only a teacher predicts spots from tile features")
+    features = torch.from_numpy(sample.adata.obsm["tile_features"])
+    values = checkpoint.model(features, neighbor_lists(sample, checkpoint.knn))
+    return np.asarray((values.clamp(min=0) if checkpoint.nonnegative else values).numpy())

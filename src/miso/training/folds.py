@@ -1,0 +1,145 @@
+"""One fold of a run: a teacher on spots, or a student on patches."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from miso.errors import CohortError, ConfigError
+from miso.models import Checkpoint, MisoModel, PatchModel
+from miso.registry import unknown
+from miso.samples.sample import slide_fingerprint
+from miso.samples.targets import target_values
+from miso.training import student, teacher
+from miso.training.baselines import predict_baselines
+from miso.training.run import FoldJob, empty_table
+from miso.training.sections import Section, load_section
+from miso.training.table import score_rows
+
+Predictions = dict[str, Float[NDArray[np.float32], "spot gene"]]
+
+
+def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
+    """Fit a teacher and the baselines on a fold; everything is scored on its test samples."""
+    train, val, test = (_load(job, names) for names in (job.fold.train, job.fold.val, job.fold.test))
+    recipe = _recipe(teacher.RECIPES, job)
+    fitted = teacher.fit_teacher(train, val, recipe, job.seed, job.track)
+    _save(job, "miso", fitted.model, fitted.notes)
+    predicted = {"miso": {s.name: predict_section(fitted.model, s, job.cohort.target.nonnegative) for s in test}}
+    for name, values in predicted["miso"].items():
+        _write_prediction(job, name, values)
+    if job.config.baselines:
+        predicted |= predict_baselines(train, val, test, job.seed)
+    return _score(job, predicted, {s.name: s.y.cpu().numpy() for s in test})
+
+
+def train_student_fold(job: FoldJob) -> pd.DataFrame:
+    """Fit a student to the labels of the fold's teacher; it is scored on test samples against measured spots."""
+    train = [_patches(job, name, labelled=True) for name in job.fold.train]
+    val = [_patches(job, name, labelled=True) for name in job.fold.val]
+    test = [_patches(job, name, labelled=False) for name in job.fold.test]
+    recipe = _recipe(student.RECIPES, job)
+    weights = student.patch_weights(recipe.model, job.samples[0])
+    model, notes = student.fit_student(
+        train,
+        val,
+        weights,
+        recipe,
+        nonnegative=job.cohort.target.nonnegative,
+        seed=job.seed,
+        device=job.device,
+        track=job.track,
+    )
+    _save(job, "patch", model, notes)
+    predicted = {"patch": {s.name: student.predict_spots(model, s, weights) for s in test}}
+    for name, values in predicted["patch"].items():
+        _write_prediction(job, name, values)
+    return _score(job, predicted, {s.name: s.measured for s in test})
+
+
+@torch.inference_mode()
+def predict_section(
+    model: MisoModel, section: Section, nonnegative: bool
+) -> Float[NDArray[np.float32], "spot gene"]:
+    """Predict the spots of a section, floored at 0 where the target cannot be negative."""
+    values = model(section.features, section.neighbors)
+    return np.asarray((values.clamp(min=0) if nonnegative else values).cpu().numpy())
+
+
+def _load(job: FoldJob, names: Sequence[str]) -> list[Section]:
+    return [load_section(job.cohort.samples[name], job.cohort, job.config.knn, job.device) for name in names]
+
+
+def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection:
+    sample = job.cohort.samples[name]
+    labels = torch.empty(0)
+    if labelled:
+        found = sample.labels(job.config.labels)
+        if found.genes != job.cohort.genes:
+            raise CohortError(f"the labels {job.config.labels!r} of {name!r} are of other genes than this run's")
+        labels = torch.from_numpy(found.fold(job.index))
+    return student.PatchSection(
+        name=name,
+        patches=sample.patch_features,
+        labels=labels,
+        measured=target_values(sample, job.cohort.target, job.cohort.genes),
+        reference=student.section_reference(sample.patch_features),
+    )
+
+
+def _recipe(recipes: dict[str, Any], job: FoldJob) -> Any:
+    if job.config.preset not in recipes:
+        raise ConfigError(unknown("preset", job.config.preset, list(recipes)))
+    recipe = recipes[job.config.preset]
+    epochs = job.config.max_epochs
+    return recipe if epochs is None else replace(recipe, max_epochs=epochs, epochs_unseen=epochs)
+
+
+def _score(job: FoldJob, predicted: dict[str, Predictions], measured: Predictions) -> pd.DataFrame:
+    tables = [
+        score_rows(
+            values,
+            measured[sample],
+            job.cohort.genes,
+            repeat=job.repeat,
+            fold=job.index,
+            sample=sample,
+            model=model,
+            target=job.cohort.target.name,
+        )
+        for model, by_sample in predicted.items()
+        for sample, values in by_sample.items()
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else empty_table()
+
+
+def _write_prediction(job: FoldJob, name: str, values: Float[NDArray[np.float32], "spot gene"]) -> None:
+    sample, cohort = job.cohort.samples[name], job.cohort
+    job.run.write_prediction(job.repeat, sample, cohort.genes, values, cohort.target.units)
+
+
+def _save(job: FoldJob, kind: str, model: MisoModel | PatchModel, notes: dict[str, Any]) -> None:
+    sample, cohort = job.samples[0], job.cohort
+    Checkpoint(
+        model=model,
+        kind=kind,
+        genes=cohort.genes,
+        target=cohort.target.name,
+        units=cohort.target.units,
+        nonnegative=cohort.target.nonnegative,
+        encoder=sample.encoder_id,
+        tile=asdict(sample.grid.tile),
+        patch_px=sample.grid.patch_px,
+        knn=job.config.knn,
+        spot_diameter_um=sample.spot_diameter_um,
+        trained_on=job.fold.train,
+        validated_on=job.fold.val,
+        held_out=job.fold.test,
+        slides={s.name: {"fingerprint": slide_fingerprint(s), **s.manifest["resolution"]} for s in job.cohort.samples.values()},
+        notes={"preset": job.config.preset, **notes},
+    ).save(job.run.checkpoint(job.repeat, job.index))

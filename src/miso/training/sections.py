@@ -1,0 +1,59 @@
+"""A section as tensors: what a model sees of it, and what it is to predict."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from miso.samples import Cohort, Sample
+from miso.samples.neighbors import nearest_spots
+from miso.samples.targets import target_values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One section.
+
+    Attributes
+    ----------
+    features, neighbors, center_um
+        Tile features, lists of nearest spots, and positions.
+    stain
+        Features of the embedded `stain` encoder, which the colour baseline sees.
+    total
+        Molecules of each spot; only the oracle of depth sees it.
+    y
+        The target.
+    """
+
+    name: str
+    features: Float[Tensor, "spot dim"]
+    stain: Float[Tensor, "spot stain_dim"]
+    neighbors: Int[Tensor, "spot k"]
+    center_um: Float[Tensor, "spot 2"]
+    total: Float[Tensor, " spot"]
+    y: Float[Tensor, "spot gene"]
+
+
+def load_section(sample: Sample, cohort: Cohort, knn: int, device: torch.device) -> Section:
+    """Read a Sample of a cohort."""
+    adata = sample.adata
+    return Section(
+        name=sample.name,
+        features=torch.from_numpy(adata.obsm["tile_features"]).to(device),
+        stain=torch.from_numpy(adata.obsm["stain_features"]).to(device),
+        neighbors=neighbor_lists(sample, knn).to(device),
+        center_um=torch.from_numpy(adata.obsm["spatial"] * sample.mpp).float().to(device),
+        total=torch.from_numpy(adata.obs["total_counts"].to_numpy(dtype=np.float32)).to(device),
+        y=torch.from_numpy(target_values(sample, cohort.target, cohort.genes)).to(device),
+    )
+
+
+def neighbor_lists(sample: Sample, knn: int) -> Int[Tensor, "spot k"]:
+    """Take the stored lists where they are long enough, else search again."""
+    stored = sample.adata.obsm["neighbors"]
+    if stored.shape[1] >= min(knn, len(stored)):
+        return torch.from_numpy(stored[:, :knn].astype(np.int64))
+    return torch.from_numpy(nearest_spots(sample.adata.obsm["spatial"] * sample.mpp, knn))

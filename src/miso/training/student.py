@@ -1,0 +1,199 @@
+"""Distilling a teacher into a student that sees one patch at a time; a spot is the mean over its disc."""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miso.geometry import PatchGrid
+from miso.launch.progress import Track, silent
+from miso.models.patch import PUBLISHED_PATCH, PatchConfig, PatchModel, pool_patches
+from miso.models.ridge import RidgePath
+from miso.models.standardize import FeatureReference
+from miso.samples import Sample
+from miso.training.linear import DEFAULT_PENALTY, PENALTIES
+from miso.training.metrics import mean_pearson
+
+BATCH = 128
+REFERENCE_SPOTS = 256
+"""Spots, spread evenly over a section, whose patches its feature statistics are taken from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentRecipe:
+    """How a student is made and trained."""
+
+    model: PatchConfig
+    lr: float
+    weight_decay: float
+    max_epochs: int
+    epochs_unseen: int
+    scaled_loss: bool
+
+
+RECIPES = {
+    "default": StudentRecipe(
+        model=PatchConfig(), lr=5e-4, weight_decay=1e-2, max_epochs=15, epochs_unseen=8, scaled_loss=True
+    ),
+    "published": StudentRecipe(
+        model=PUBLISHED_PATCH, lr=1e-3, weight_decay=0.0, max_epochs=20, epochs_unseen=20, scaled_loss=False
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSection:
+    """One section as a student sees it.
+
+    Attributes
+    ----------
+    patches
+        Patch features, read from disk as they are needed.
+    labels
+        What the fold's teacher says of each spot; empty for a section it must not speak of.
+    measured
+        The measured target; chooses the epoch on validation sections, scores test sections, teaches nothing.
+    """
+
+    name: str
+    patches: Float[NDArray[np.float16], "spot patch dim"]
+    labels: Float[Tensor, "spot gene"]
+    measured: Float[NDArray[np.float32], "spot gene"]
+    reference: FeatureReference
+
+    def read(self, rows: Sequence[int] | slice) -> Float[Tensor, "spot patch dim"]:
+        """Read the patch features of some spots."""
+        return torch.from_numpy(np.asarray(self.patches[rows], dtype=np.float32))
+
+
+def section_reference(patches: Float[NDArray[np.float16], "spot patch dim"]) -> FeatureReference:
+    """Take a section's feature statistics from spots spread evenly over it."""
+    rows = np.unique(np.linspace(0, len(patches) - 1, min(REFERENCE_SPOTS, len(patches))).astype(int))
+    return FeatureReference.of(torch.from_numpy(np.asarray(patches[rows], dtype=np.float32)))
+
+
+def patch_weights(config: PatchConfig, sample: Sample) -> Float[Tensor, " patch"]:
+    """Share of each patch in a spot: of its disc, or of the whole tile."""
+    grid: PatchGrid = sample.grid
+    if config.pool == "tile":
+        return torch.full((grid.n_patches,), 1 / grid.n_patches)
+    return torch.from_numpy(grid.disc_weights(sample.spot_diameter_um))
+
+
+def fit_student(
+    train: Sequence[PatchSection],
+    val: Sequence[PatchSection],
+    weights: Float[Tensor, " patch"],
+    recipe: StudentRecipe,
+    *,
+    nonnegative: bool,
+    seed: int,
+    device: torch.device,
+    track: Track = silent,
+) -> tuple[PatchModel, dict[str, Any]]:
+    """Train a student on labels; the validation sections choose the penalty of its linear part and the epoch."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = PatchModel(train[0].patches.shape[2], train[0].labels.shape[1], recipe.model, nonnegative=nonnegative)
+    model = model.to(device).eval()
+    notes: dict[str, Any] = {}
+    if recipe.model.linear:
+        notes["penalty"] = _start_linear(model, train, val, weights)
+    best_score, best_epoch, best_state = _score(model, val, weights), 0, copy.deepcopy(model.state_dict())
+    epochs = recipe.max_epochs if val else recipe.epochs_unseen
+    for epoch in _epochs(model, train, weights, recipe, seed, epochs, track):
+        score = _score(model, val, weights) if val else float(epoch)
+        if score > best_score or not val:
+            best_score, best_epoch, best_state = score, epoch, copy.deepcopy(model.state_dict())
+    model.load_state_dict(best_state)
+    return model.eval(), {**notes, "epoch": best_epoch, "validation_r": best_score if val else None}
+
+
+@torch.no_grad()
+def predict_spots(
+    model: PatchModel, section: PatchSection, weights: Float[Tensor, " patch"]
+) -> Float[NDArray[np.float32], "spot gene"]:
+    """Predict a section's spots: the patches' predictions, pooled."""
+    device = next(model.parameters()).device
+    reference, parts = section.reference, []
+    for start in range(0, len(section.patches), BATCH):
+        patches = model(section.read(slice(start, start + BATCH)).to(device), reference)
+        parts.append(pool_patches(patches, weights.to(device)).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _epochs(
+    model: PatchModel,
+    sections: Sequence[PatchSection],
+    weights: Float[Tensor, " patch"],
+    recipe: StudentRecipe,
+    seed: int,
+    epochs: int,
+    track: Track,
+) -> Iterable[int]:
+    """The training loop: batches of spots of one section, sections and spots shuffled; yields each epoch's number."""
+    device = next(model.parameters()).device
+    seen = weights > 0  # patches outside the disc teach nothing
+    share = weights[seen].to(device)
+    labels = torch.cat([s.labels for s in sections])
+    scale = labels.std(0).clamp(min=1e-6).to(device) if recipe.scaled_loss else torch.ones((), device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    order = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # dropout draws from here, and only inside this block
+        for epoch in track(range(1, epochs + 1), epochs, "distilling"):
+            model.train()
+            for section, rows in _shuffled_batches(sections, order):
+                predicted = pool_patches(model(section.read(rows)[:, seen].to(device), section.reference), share)
+                loss = torch.mean(((predicted - section.labels[rows].to(device)) / scale) ** 2)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                optimizer.step()
+            model.eval()
+            yield epoch
+
+
+def _shuffled_batches(
+    sections: Sequence[PatchSection], order: torch.Generator
+) -> Iterable[tuple[PatchSection, list[int]]]:
+    batches = [
+        (section, rows.tolist())
+        for section in sections
+        for rows in torch.randperm(len(section.patches), generator=order).split(BATCH)
+    ]
+    for index in torch.randperm(len(batches), generator=order).tolist():
+        yield batches[index]
+
+
+def _start_linear(
+    model: PatchModel, train: Sequence[PatchSection], val: Sequence[PatchSection], weights: Float[Tensor, " patch"]
+) -> float:
+    """Start from ridge on pooled patch features, which is exact as long as no prediction is cut at 0."""
+    path = RidgePath(torch.cat([_pooled(s, weights) for s in train]), torch.cat([s.labels for s in train]))
+    penalty = DEFAULT_PENALTY
+    if val:
+        inputs = [(_pooled(s, weights), s.measured) for s in val]
+        fits = {p: path.at(p) for p in PENALTIES}
+        penalty = max(fits, key=lambda p: sum(mean_pearson(fits[p](x).numpy(), y) for x, y in inputs))
+    model.set_linear(path.at(penalty))
+    return penalty
+
+
+def _pooled(section: PatchSection, weights: Float[Tensor, " patch"]) -> Float[Tensor, "spot dim"]:
+    parts = [
+        pool_patches(section.reference.apply(section.read(slice(start, start + BATCH))), weights)
+        for start in range(0, len(section.patches), BATCH)
+    ]
+    return torch.cat(parts)
+
+
+def _score(model: PatchModel, val: Sequence[PatchSection], weights: Float[Tensor, " patch"]) -> float:
+    if not val:
+        return float("-inf")
+    return sum(mean_pearson(predict_spots(model, s, weights), s.measured) for s in val) / len(val)
