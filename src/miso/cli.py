@@ -1,0 +1,49 @@
+"""The command line: which verbs there are, and how errors reach the person running them."""
+
+import errno
+import logging
+import sys
+
+import typer
+
+from miso.errors import MisoError
+from miso.verbs import demo, generate_distillation_labels, plot, predict, process_her2st, super_resolve, train
+
+USERS_FAULT, OUR_FAULT, INTERRUPTED = 2, 1, 130
+DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+app = typer.Typer(
+    name="miso",
+    help="Turn H&E slides into maps of spatial gene expression. Start with: miso demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, process_her2st, train, generate_distillation_labels, predict, super_resolve, plot):
+    app.command(name=verb.NAME, no_args_is_help=verb.NAME != "demo")(verb.command)
+
+
+def main() -> None:
+    """Run a command; bad input ends in one line on stderr and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        app()
+    except MisoError as err:
+        _fail(str(err))
+    except OSError as err:
+        if err.errno in DISK:
+            _fail(f"{DISK[err.errno]} ({err.filename or err.strerror})")
+        if err.errno in ACCESS:
+            _fail(f"no permission for {err.filename or 'a file'}: {err.strerror}")
+        raise
+    except KeyboardInterrupt:
+        print("miso: interrupted; the same command goes on from where it was", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _fail(message: str) -> None:
+    print(f"miso: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(USERS_FAULT)

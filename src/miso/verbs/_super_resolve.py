@@ -1,0 +1,50 @@
+"""Mapping a slide with a run: which folds may speak, and where the slide's resolution comes from."""
+
+from pathlib import Path
+
+from miso.encoders import load_encoder
+from miso.errors import ConfigError, SlideError
+from miso.launch.provenance import fingerprint
+from miso.maps import ExpressionMap, load
+from miso.maps.predictor import Predictor, known_slide
+from miso.slides import Slide, open_slide
+from miso.training.device import choose_device
+from miso.units import Resolution
+from miso.verbs.console import tell, track
+
+
+def map_slide(
+    run: Path,
+    slide: Path,
+    out: Path,
+    *,
+    genes: list[str] | None = None,
+    stride: int = 112,
+    mpp: float | None = None,
+    tissue: str = "detect",
+    device: str = "auto",
+) -> ExpressionMap:
+    """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out."""
+    if tissue not in ("detect", "all"):
+        raise ConfigError(f"--tissue is 'detect' or 'all', not {tissue!r}")
+    if not slide.is_file():
+        raise SlideError(f"no image at {slide}")
+    print_of = fingerprint(slide)
+    predictor = load(run, unseen=print_of)
+    encoder = load_encoder(predictor.first.encoder.rpartition("@")[0])
+    encoder.module.to(choose_device(device))
+    with _open(predictor, slide, print_of, mpp) as opened:
+        return predictor.super_resolve(
+            opened, out, encoder, genes=genes, stride_px=stride, tissue=tissue, track=track
+        )
+
+
+def _open(predictor: Predictor, path: Path, print_of: str, mpp: float | None) -> Slide:
+    known = known_slide(predictor, print_of)
+    if known is None:
+        return open_slide(path, mpp)
+    name, record = known
+    speaking = [c for c in predictor.checkpoints if name in c.held_out]
+    who = f"mapped by {len(speaking)} fold(s) that held it out" if speaking else "which every fold has seen"
+    tell(f"{path.name} is section {name} of the run's cohort, {who}; {record['mpp']:.4g} µm/px ({record['source']})")
+    return open_slide(path, mpp or Resolution(mpp=record["mpp"], source=record["source"]))

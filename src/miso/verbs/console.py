@@ -1,0 +1,58 @@
+"""What a command shows while it works: lines, progress bars and tables, on stderr where they are no result."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+T = TypeVar("T")
+screen = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def tell(line: str) -> None:
+    """Print a line about the work."""
+    screen.print(line, markup=False)
+
+
+def track(iterable: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """Show a bar on a terminal; elsewhere (a log) nothing."""
+    if not sys.stderr.isatty() or total < 2:
+        yield from iterable
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        for item in iterable:
+            yield item
+            progress.advance(task)
+
+
+@contextmanager
+def timed(times: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the seconds a stage takes to `times`."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        times[stage] = times.get(stage, 0.0) + time.monotonic() - start
+
+
+def show_table(title: str, columns: list[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table of results on stdout."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a figure, or a dash where there is none."""
+    return "–" if value is None or value != value else f"{value:.{digits}f}"

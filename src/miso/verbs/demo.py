@@ -1,0 +1,4 @@
+"""stub while the phantom is being made"""
+NAME="demo"
+def command() -> None:
+    """."""

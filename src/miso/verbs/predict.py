@@ -1,0 +1,34 @@
+"""`miso predict`: expression of the spots of Samples."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from miso.verbs import console
+
+NAME = "predict"
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run folder, one of its folds, or a checkpoint.")],
+    samples: Annotated[list[Path], typer.Argument(help="Sample folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for one .h5ad a sample.")],
+) -> None:
+    """Predict the spots of Samples with a run (the mean over its folds), one .h5ad each.
+
+    A Sample of the run's own cohort is predicted by the folds that held it out.
+
+    Example: `miso predict runs/c her2st/processed_data/C5 --out predictions`
+    """
+    from miso.launch import write_path
+    from miso.maps import load
+    from miso.samples import open_sample
+    from miso.samples.sample import slide_fingerprint
+
+    for path in samples:
+        sample = open_sample(path)
+        predictor = load(run, unseen=slide_fingerprint(sample))
+        with write_path(out / f"{sample.name}.h5ad") as temporary:
+            predictor.predict(sample).write_h5ad(temporary)
+        console.tell(f"{sample.name}: {len(predictor.genes)} genes, {predictor.units} → {out / f'{sample.name}.h5ad'}")
