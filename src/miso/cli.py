@@ -39,7 +39,9 @@ def main() -> None:
         if err.errno in ACCESS:
             _fail(f"no permission for {err.filename or 'a file'}: {err.strerror}")
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:  # Typer turns an interrupt into this code
+            raise
         print("miso: interrupted; the same command goes on from where it was", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

@@ -172,11 +172,15 @@ def lattice_pitch_px(array_xy: Points, center_xy: Points) -> float:
     Raises
     ------
     ValueError
-        With fewer than three sites that are not on one line, since no pitch follows from them.
+        With fewer than three sites that are not on one line, on the array or in pixels, since no pitch
+        follows from them.
     """
     array = np.asarray(array_xy, dtype=np.float64)
     design = np.column_stack([array, np.ones(len(array))])
     if len(array) < 3 or np.linalg.matrix_rank(design) < 3:
         raise ValueError("the lattice pitch needs at least three spots that are not on one line")
     fit, *_ = np.linalg.lstsq(design, np.asarray(center_xy, dtype=np.float64), rcond=None)
-    return float(np.sqrt(abs(np.linalg.det(fit[:2]))))
+    axes_px = np.linalg.svd(fit[:2], compute_uv=False)
+    if axes_px[1] <= 1e-6 * axes_px[0]:
+        raise ValueError("the lattice pitch needs pixel positions that are not on one line")
+    return float(np.sqrt(axes_px.prod()))

@@ -28,12 +28,16 @@ class LocalAttention(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         if config.attention_dim % config.heads:
-            raise ValueError(f"{config.heads} heads do not divide an attention width of {config.attention_dim}")
+            raise ValueError(
+                f"{config.heads} heads do not divide an attention width of {config.attention_dim}"
+            )
         self.heads = config.heads
         self.to_qkv = nn.Linear(config.embed_dim, 3 * config.attention_dim)
         self.to_out = nn.Linear(config.attention_dim, config.embed_dim, bias=False)
 
-    def forward(self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot dim"]:
+    def forward(
+        self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
+    ) -> Float[Tensor, "spot dim"]:
         """Attend; `neighbors` indexes the rows of `x`."""
         query, key, value = self.to_qkv(x).chunk(3, dim=-1)
         query = query.unflatten(-1, (self.heads, 1, -1))  # (spot, head, 1, dim)
@@ -55,16 +59,20 @@ class Block(nn.Module):
         self.feed_forward = _feed_forward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot dim"]:
+    def forward(
+        self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
+    ) -> Float[Tensor, "spot dim"]:
         """Refine each spot with what its neighbours say."""
         x = x + self.dropout(self.attention(self.attention_norm(x), neighbors))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return out
 
 
 class Network(nn.Module):
     """Tile features of a section in, one value per spot and gene out; no ReLU at the end.
 
-    The architecture is the published MISO's: linear embedding, `depth` blocks of local attention, linear head.
+    The architecture is the published MISO's: linear embedding, `depth` blocks of local attention, linear
+    head.
     """
 
     def __init__(self, in_dim: int, n_genes: int, config: NetworkConfig) -> None:
@@ -74,7 +82,9 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.head = nn.Linear(config.embed_dim, n_genes)
 
-    def forward(self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot gene"]:
+    def forward(
+        self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
+    ) -> Float[Tensor, "spot gene"]:
         """Predict all spots of one section at once."""
         x = self.embed(self.input_dropout(x))
         for block in self.blocks:
@@ -88,10 +98,15 @@ def _feed_forward(config: NetworkConfig) -> nn.Module:
         return nn.Linear(config.embed_dim, config.embed_dim)
     hidden = 2 * config.embed_dim
     return nn.Sequential(
-        nn.Linear(config.embed_dim, hidden), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(hidden, config.embed_dim)
+        nn.Linear(config.embed_dim, hidden),
+        nn.GELU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(hidden, config.embed_dim),
     )
 
 
-def neighbor_mean(x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]) -> Float[Tensor, "spot dim"]:
+def neighbor_mean(
+    x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
+) -> Float[Tensor, "spot dim"]:
     """Mean of each spot's neighbourhood."""
-    return torch.cat([x[part].mean(1) for part in neighbors.split(4096)])
+    return torch.cat([x[part].mean(1) for part in torch.split(neighbors, 4096)])

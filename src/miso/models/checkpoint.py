@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from miso.errors import CheckpointError
 from miso.launch import replace_folder
@@ -89,7 +89,9 @@ class Checkpoint:
 
     def _about(self) -> dict[str, Any]:
         in_dim = _in_dim(self.model)
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("model", "kind")}
+        plain = {
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("model", "kind")
+        }
         arguments = {
             "in_dim": in_dim,
             "n_genes": len(self.genes),
@@ -112,21 +114,38 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     CheckpointError
         If the folder is absent, damaged or of another layout.
     """
+    about, state = _read(folder)
+    try:
+        build = models[about["model"]]
+        model = build(**about["arguments"])
+        model.load_state_dict(state)
+        known = {
+            name: about[name] for name in Checkpoint.__dataclass_fields__ if name not in ("model", "kind")
+        }
+    except KeyError as err:
+        raise CheckpointError(f"the checkpoint at {folder} is damaged: config.json lacks {err}") from err
+    except (RuntimeError, TypeError, ValueError) as err:
+        said = " ".join(str(err).split())[:200]
+        raise CheckpointError(f"the checkpoint at {folder} does not fit together: {said}") from err
+    model.eval()
+    return Checkpoint(model=model, kind=about["model"], **known)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"no checkpoint at {folder}: {name} is missing")
     try:
         about = json.loads((folder / "config.json").read_text())
         state = load_file(folder / "model.safetensors")
-    except FileNotFoundError as err:
-        raise CheckpointError(f"no checkpoint at {folder}: {Path(err.filename or 'model.safetensors').name} is missing") from err
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as err:
         raise CheckpointError(f"the checkpoint at {folder} is damaged: {err}") from err
+    if not isinstance(about, dict):
+        raise CheckpointError(
+            f"the checkpoint at {folder} is damaged: config.json holds no table of settings"
+        )
     if about.get("schema") != SCHEMA:
-        raise CheckpointError(f"{folder} has layout {about.get('schema')}, this version of MISO reads {SCHEMA}")
-    model = models[about["model"]](**about["arguments"])
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as err:
-        raise CheckpointError(f"the weights at {folder} do not fit its configuration: {str(err)[:200]}") from err
-    model.eval()
-    known = {name: about[name] for name in Checkpoint.__dataclass_fields__ if name not in ("model", "kind")}
-    return Checkpoint(model=model, kind=about["model"], **known)
-
+        raise CheckpointError(
+            f"{folder} has layout {about.get('schema')}, this version of MISO reads {SCHEMA}"
+        )
+    return about, state

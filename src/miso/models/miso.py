@@ -60,13 +60,14 @@ class MisoModel(nn.Module):
     def __init__(self, in_dim: int, n_genes: int, config: MisoConfig) -> None:
         super().__init__()
         self.config = config
-        self.networks = nn.ModuleList(Network(in_dim, n_genes, config.network) for _ in range(config.members))
+        networks = [Network(in_dim, n_genes, config.network) for _ in range(config.members)]
+        self.networks = nn.ModuleList(networks)
         if config.linear:
             self.register_buffer("linear_weight", torch.zeros(2 * in_dim, n_genes))
             self.register_buffer("linear_bias", torch.zeros(n_genes))
             self.register_buffer("scale", torch.ones(n_genes))
             self.register_buffer("gain", torch.ones(()))
-            for network in self.networks:
+            for network in networks:
                 nn.init.zeros_(network.head.weight)
                 nn.init.zeros_(network.head.bias)
 
@@ -80,7 +81,8 @@ class MisoModel(nn.Module):
     ) -> Float[Tensor, "spot gene"]:
         """Predict one section; values may be below 0."""
         x = standardized(features) if self.config.standardize else features
-        added = torch.stack([network(x, neighbors[:, : self.config.attend]) for network in self.networks]).mean(0)
+        near = neighbors[:, : self.config.attend]
+        added = torch.stack([network(x, near) for network in self.networks]).mean(0)
         if not self.config.linear:
             return added
         base = linear_inputs(features, neighbors, self.config) @ self.linear_weight + self.linear_bias
@@ -95,7 +97,7 @@ def standardized(features: Float[Tensor, "spot dim"]) -> Float[Tensor, "spot dim
 def linear_inputs(
     features: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"], config: MisoConfig
 ) -> Float[Tensor, "spot two_dim"]:
-    """Each spot's features, and the mean of those of its nearest spots, both scaled as the configuration says."""
+    """Each spot's features and the mean over its nearest spots, both scaled as the configuration says."""
     around = neighbor_mean(features, neighbors[:, : config.context])
     if not config.standardize:
         return torch.cat([features, around], dim=1)

@@ -1,13 +1,17 @@
-"""The student: expression of each patch from that patch's feature alone; a spot is the mean over its patches."""
+"""The student: expression of each patch from its feature alone; a spot is the mean over its patches."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from miso.models.ridge import Linear
+from miso.geometry import PatchGrid
 from miso.models.standardize import FeatureReference
 
 Pool = Literal["disc", "tile"]
@@ -21,8 +25,10 @@ class PatchConfig:
     ----------
     hidden
         Widths of the hidden layers; the published student has (1024, 512).
-    linear
-        Whether a linear map of the patch feature carries the prediction, with the network added to it.
+    factors
+        Expression programs between patch and genes, or 0 for the published dense layer. A patch is a
+        non-negative mixture of non-negative programs, so no gene falls below 0, and pooling mixtures is
+        exactly pooling genes.
     pool
         "disc": a spot is the mean over its disc, patches weighted by their share in it; "tile": over the
         whole tile, as published.
@@ -33,39 +39,37 @@ class PatchConfig:
     """
 
     hidden: tuple[int, ...] = (256, 128)
-    linear: bool = True
+    factors: int = 32
     pool: Pool = "disc"
     standardize: bool = True
     dropout: float = 0.2
 
+    def weights(self, grid: PatchGrid, spot_diameter_um: float) -> Float[NDArray[np.float32], " patch"]:
+        """Share of each patch in a spot, as `pool` says; they sum to 1."""
+        if self.pool == "tile":
+            return np.full(grid.n_patches, 1 / grid.n_patches, dtype=np.float32)
+        return grid.disc_weights(spot_diameter_um)
 
-PUBLISHED_PATCH = PatchConfig(hidden=(1024, 512), linear=False, pool="tile", standardize=False, dropout=0.0)
+
+PUBLISHED_PATCH = PatchConfig(hidden=(1024, 512), factors=0, pool="tile", standardize=False, dropout=0.0)
 
 
 class PatchModel(nn.Module):
-    """Patch features in, non-negative (where the target is) values per patch and gene out."""
+    """Patch features in, values per patch and gene out, not below 0 where the target cannot be."""
+
+    programs: Float[Tensor, "factor gene"]
 
     def __init__(self, in_dim: int, n_genes: int, config: PatchConfig, *, nonnegative: bool = True) -> None:
         super().__init__()
         self.config, self.nonnegative = config, nonnegative
-        self.linear = nn.Linear(in_dim, n_genes) if config.linear else None
         widths = [in_dim, *config.hidden]
-        hidden: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            hidden += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout)]
-        self.network = nn.Sequential(*hidden, nn.Linear(widths[-1], n_genes))
-        if config.linear:
-            head = self.network[-1]
-            nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # Sequential holds modules of any kind
-            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-
-    def set_linear(self, linear: Linear) -> None:
-        """Start from a linear map fitted beforehand."""
-        if self.linear is None:
-            raise ValueError("this student has no linear part")
-        with torch.no_grad():
-            self.linear.weight.copy_(linear.weight.T)
-            self.linear.bias.copy_(linear.bias)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout)]
+        self.network = nn.Sequential(*layers, nn.Linear(widths[-1], config.factors or n_genes))
+        if config.factors:
+            self.skip = nn.Linear(in_dim, config.factors, bias=False)
+            self.register_buffer("programs", torch.zeros(config.factors, n_genes))
 
     def forward(
         self, features: Float[Tensor, "*batch dim"], reference: FeatureReference | None = None
@@ -75,23 +79,31 @@ class PatchModel(nn.Module):
         `reference` is what the slide's patch features are measured against; without one it is taken from the
         features given.
         """
-        x = self.standardized(features, reference)
+        return self.decode(self.mixture(features, reference))
+
+    def spots(
+        self,
+        features: Float[Tensor, "spot patch dim"],
+        weights: Float[Tensor, " patch"],
+        reference: FeatureReference | None = None,
+    ) -> Float[Tensor, "spot gene"]:
+        """Predict spots: the weighted mean of their patches' predictions (`weights` sum to 1)."""
+        pooled = torch.einsum("spf,p->sf", self.mixture(features, reference), weights)
+        return self.decode(pooled)
+
+    def mixture(
+        self, features: Float[Tensor, "*batch dim"], reference: FeatureReference | None = None
+    ) -> Float[Tensor, "*batch factor"]:
+        """How much of each program a patch has; without programs, its genes."""
+        x = features
+        if self.config.standardize:
+            x = (reference or FeatureReference.of(features)).apply(features)
         out: Tensor = self.network(x)
-        if self.linear is not None:
-            out = out + self.linear(x)
-        return out.relu() if self.nonnegative else out
+        if not self.config.factors:
+            return out.relu() if self.nonnegative else out
+        out = out + self.skip(x)
+        return F.softplus(out) if self.nonnegative else out
 
-    def standardized(
-        self, features: Float[Tensor, "*batch dim"], reference: FeatureReference | None
-    ) -> Float[Tensor, "*batch dim"]:
-        """Scale features as the network sees them."""
-        if not self.config.standardize:
-            return features
-        return (reference or FeatureReference.of(features)).apply(features)
-
-
-def pool_patches(
-    patches: Float[Tensor, "spot patch gene"], weights: Float[Tensor, " patch"]
-) -> Float[Tensor, "spot gene"]:
-    """Weighted mean over a spot's patches; `weights` sum to 1."""
-    return torch.einsum("spg,p->sg", patches, weights)
+    def decode(self, mixture: Float[Tensor, "*batch factor"]) -> Float[Tensor, "*batch gene"]:
+        """Turn mixtures of programs into genes; linear, so it commutes with any mean over patches."""
+        return mixture @ self.programs if self.config.factors else mixture

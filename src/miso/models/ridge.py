@@ -15,6 +15,7 @@ class Linear:
     bias: Float[Tensor, " gene"]
 
     def __call__(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch gene"]:
+        """Predict."""
         return x @ self.weight + self.bias
 
 

@@ -26,7 +26,13 @@ class Cohort:
 
 
 def open_cohort(
-    path: Path | str, *, genes: str | None = None, missing: Missing = "error", target: str = "raw", only: Sequence[str] = ()
+    path: Path | str,
+    *,
+    genes: str | None = None,
+    also: Sequence[str] = (),
+    missing: Missing = "error",
+    target: str = "raw",
+    only: Sequence[str] = (),
 ) -> Cohort:
     """Open a folder of Samples.
 
@@ -36,6 +42,8 @@ def open_cohort(
         A folder whose sub-folders are Samples.
     genes
         A gene list (see `read_gene_list`); None takes all genes that every Sample has.
+    also
+        Genes added to that list.
     missing
         "error" or "drop": what to do with panel genes that some Sample lacks.
     target
@@ -46,7 +54,7 @@ def open_cohort(
     Raises
     ------
     CohortError
-        If there is no Sample, encoders differ, or the genes do not fit.
+        If there is no Sample, encoders or tiles differ, or the genes do not fit.
     """
     samples = _open_all(Path(path))
     unknown = [name for name in only if name not in samples]
@@ -57,9 +65,22 @@ def open_cohort(
     encoders = {sample.encoder_id for sample in samples.values()}
     if len(encoders) > 1:
         raise CohortError(f"the samples in {path} come from different encoders: {', '.join(sorted(encoders))}")
-    wanted = read_gene_list(genes) if genes else None
+    _check_tiles(samples)
+    wanted = list(dict.fromkeys([*read_gene_list(genes), *also])) if genes else None
     chosen = choose_genes(wanted, {name: sample.adata.var_names for name, sample in samples.items()}, missing)
     return Cohort(samples=samples, genes=chosen, target=targets[target], wanted=len(wanted or chosen))
+
+
+def _check_tiles(samples: dict[str, Sample]) -> None:
+    """Refuse tiles of different sizes; resolutions within 5 % are alike, since each slide's level has its own."""
+    first, *others = samples.values()
+    for other in others:
+        ours, theirs = first.grid.tile, other.grid.tile
+        if ours.size_px != theirs.size_px or max(ours.mpp, theirs.mpp) > 1.05 * min(ours.mpp, theirs.mpp):
+            raise CohortError(
+                f"tiles differ: {ours.size_px} px at {ours.mpp:.4g} µm/px in {first.name!r}, "
+                f"{theirs.size_px} px at {theirs.mpp:.4g} µm/px in {other.name!r}; process them alike"
+            )
 
 
 def _open_all(path: Path) -> dict[str, Sample]:

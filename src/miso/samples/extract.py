@@ -25,11 +25,15 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Files of features, one row a centre, in the centres' order; `stain` are the colour baseline's."""
+    """Files of features, one row a centre, in the centres' order; `stain` are the colour baseline's.
+
+    `journal` names the finished shards: while it and the three arrays are there, nothing is computed again.
+    """
 
     tiles: Path
     stain: Path
     patches: Path
+    journal: Path
 
 
 def extract_features(
@@ -88,8 +92,9 @@ class _ShardStore:
             tiles=folder / "tile_features.npy",
             stain=folder / "stain_features.npy",
             patches=folder / "patch_features.npy",
+            journal=folder / "progress.json",
         )
-        self._journal, self._key, self._rows = folder / "progress.json", key, rows
+        self._key, self._rows = key, rows
         self._done = self._finished()
         mode = "r+" if self._done else "w+"
         shape = (rows, grid.n_patches, encoder.patch_dim)
@@ -98,10 +103,13 @@ class _ShardStore:
         self._patches = _open(self.files.patches, mode, "float16", shape)
 
     def _finished(self) -> list[int]:
-        files = (self._journal, self.files.tiles, self.files.stain, self.files.patches)
+        files = (self.files.journal, self.files.tiles, self.files.stain, self.files.patches)
         if not all(file.is_file() for file in files):
             return []
-        journal = json.loads(self._journal.read_text())
+        try:
+            journal = json.loads(self.files.journal.read_text())
+        except ValueError:  # a power cut can leave an empty file
+            return []
         return list(journal["done"]) if journal["key"] == self._key else []
 
     def missing(self) -> list[int]:
@@ -122,14 +130,13 @@ class _ShardStore:
         self._stain.flush()
         self._patches.flush()
         self._done.append(shard)
-        temporary = self._journal.with_suffix(".tmp")
+        temporary = self.files.journal.with_suffix(".tmp")
         temporary.write_text(json.dumps({"key": self._key, "done": self._done}))
-        temporary.replace(self._journal)
+        temporary.replace(self.files.journal)
 
     def close(self) -> Features:
-        """Flush everything and drop the journal."""
+        """Let go of the arrays, whose every shard is flushed."""
         del self._tiles, self._stain, self._patches
-        self._journal.unlink(missing_ok=True)
         return self.files
 
 

@@ -24,7 +24,7 @@ def read_gene_list(source: str) -> list[str]:
     if source == HER2ST_PANEL:
         text = (files("miso.assets") / "her2st_panel.txt").read_text()
     elif Path(source).is_file():
-        text = Path(source).read_text()
+        text = _read_text(Path(source))
     else:
         raise CohortError(f"no gene list at {source!r}; give a text or CSV file with one symbol a line, or {HER2ST_PANEL!r}")
     rows = (row[0].strip() for row in csv.reader(text.splitlines()) if row)
@@ -35,6 +35,13 @@ def read_gene_list(source: str) -> list[str]:
     if twice:
         raise CohortError(f"the gene list {source!r} names {', '.join(twice[:5])} twice")
     return genes
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # Excel marks its CSV files
+    except UnicodeDecodeError as err:
+        raise CohortError(f"the gene list {str(path)!r} is no text; give one symbol a line") from err
 
 
 def choose_genes(wanted: list[str] | None, available: dict[str, Iterable[str]], missing: Missing) -> list[str]:
@@ -52,11 +59,13 @@ def choose_genes(wanted: list[str] | None, available: dict[str, Iterable[str]], 
     Raises
     ------
     CohortError
-        If the panel matches nothing, or lacks genes that may not be dropped.
+        If the panel matches nothing, lacks genes that may not be dropped, or no gene is shared at all.
     """
     sets = {name: set(genes) for name, genes in available.items()}
     shared = set.intersection(*sets.values())
     if wanted is None:
+        if not shared:
+            raise CohortError(f"no gene is in every sample ({', '.join(sorted(sets))}); are they of one species and kind?")
         first = next(iter(available.values()))
         return [gene for gene in first if gene in shared]
     kept = [gene for gene in wanted if gene in shared]

@@ -21,6 +21,8 @@ from miso.units import ST_PITCH_UM, ST_SPOT_DIAMETER_UM, Resolution
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 SELECTION_FOLDERS = ("spot-selections", "spot-selection")
 POSITION_COLUMNS = ("x", "y", "pixel_x", "pixel_y")
+REFINED_COLUMNS = ("new_x", "new_y")
+"""Array positions with their printing error, where a file has them; x and y are whole and name the spot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,9 @@ def find_sections(folder: Path) -> list[SectionFiles]:
 def _by_section(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    pairs = [(path, suffix) for path in folder.iterdir() for suffix in suffixes if path.name.lower().endswith(suffix)]
-    return {path.name[: -len(suffix)]: path for path, suffix in reversed(pairs)}
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))  # macOS leaves ._C2.tsv.gz
+    pairs = [(path, suffix) for suffix in suffixes for path in paths if path.name.lower().endswith(suffix)]
+    return {path.name[: -len(suffix)]: path for path, suffix in reversed(pairs)}  # the first suffix wins
 
 
 def read_section(files: SectionFiles) -> tuple[Spots, Resolution]:
@@ -116,7 +119,7 @@ def _lattice_resolution(name: str, spots: Spots) -> Resolution:
     try:
         pitch_px = lattice_pitch_px(spots.array_xy, spots.center_xy)
     except ValueError as err:
-        raise AlignmentError(f"section {name}: {err}; pass --mpp") from err
+        raise AlignmentError(f"section {name}: {err}, and a HER2ST image has no other resolution") from err
     return Resolution(mpp=spots.pitch_um / pitch_px, source=f"lattice pitch of {spots.pitch_um:g} µm")
 
 
@@ -128,15 +131,23 @@ def _read_positions(path: Path) -> pd.DataFrame:
             f"{path.name!r} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"a HER2ST spot selection has x, y, pixel_x and pixel_y (found: {', '.join(map(str, table.columns[:8]))})"
         )
-    numeric = table[[*POSITION_COLUMNS]].apply(pd.to_numeric, errors="coerce")
-    bad = int(numeric.isna().any(axis=1).sum())
+    columns = [*POSITION_COLUMNS, *(column for column in REFINED_COLUMNS if column in table.columns)]
+    numeric = table[columns].apply(pd.to_numeric, errors="coerce")
+    bad = int((~np.isfinite(numeric.to_numpy(dtype=np.float64))).any(axis=1).sum())
     if bad or table.empty:
-        raise SampleError(f"{path.name!r} has {f'{bad} rows without numbers' if bad else 'no rows'} in x, y, pixel_x, pixel_y")
-    selected = table["selected"] == 1 if "selected" in table else pd.Series(True, index=table.index)
-    numeric["array_x"] = table.get("new_x", numeric["x"])
-    numeric["array_y"] = table.get("new_y", numeric["y"])
+        raise SampleError(f"{path.name!r} has {f'{bad} rows without numbers' if bad else 'no rows'} in {', '.join(columns)}")
+    numeric["array_x"] = numeric.get("new_x", numeric["x"])
+    numeric["array_y"] = numeric.get("new_y", numeric["y"])
     numeric.index = pd.Index([f"{x:.0f}x{y:.0f}" for x, y in zip(numeric["x"], numeric["y"], strict=True)])
-    kept = numeric[selected.to_numpy()]
+    return _selected(path, numeric, table)
+
+
+def _selected(path: Path, positions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the selected spots; `attrs` count what was read and left out."""
+    selected = table["selected"] == 1 if "selected" in table else pd.Series(True, index=table.index)
+    kept = positions[selected.to_numpy()]
+    if kept.empty:
+        raise SampleError(f"none of the {len(table)} spots of {path.name!r} is marked as selected (selected = 1)")
     if kept.index.has_duplicates:
         raise SampleError(f"{path.name!r} names the spot {kept.index[kept.index.duplicated()][0]} twice")
     kept.attrs.update(read=len(table), unselected=int((~selected).sum()))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from miso.errors import SampleError
 from miso.launch.atomic import replace_folder
+from miso.launch.provenance import fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,10 @@ class LabelSet:
             raise SampleError(f"{self.folder} has no labels for fold {index}: there this section is held out")
         values: Float[NDArray[np.float32], "spot gene"] = np.load(self.folder / f"fold_{index}.npy")
         return values
+
+    def fingerprints(self) -> dict[str, str]:
+        """Name the content of each fold's values."""
+        return {f"fold_{index}": fingerprint(self.folder / f"fold_{index}.npy") for index in self.folds}
 
 
 def open_labels(folder: Path) -> LabelSet:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from miso.encoders import Encoder
-from miso.errors import AlignmentError, SampleError
+from miso.errors import AlignmentError, MisoError, SampleError
 from miso.geometry import TileSpec
 from miso.launch import replace_folder
 from miso.launch.progress import Track, silent
@@ -69,7 +70,11 @@ def process_section(
     _check_on_slide(spots, slide, name)
     partial = out.with_name(f".{out.name}.partial")
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    features = extract_features(slide, encoder, spots.center_xy, tile, partial, key, track)
+    try:
+        features = extract_features(slide, encoder, spots.center_xy, tile, partial, key, track)
+    except MisoError:  # the input is at fault, and mended input makes other features
+        _discard(partial)
+        raise
     manifest = {
         "schema": SCHEMA,
         "name": name,
@@ -84,13 +89,20 @@ def process_section(
     }
     adata = _annotate(spots, features, nearest_spots(spots.center_xy * slide.mpp, knn), manifest)
     adata.write_h5ad(partial / "adata.h5ad")
-    features.tiles.unlink()
-    features.stain.unlink()
     if draw_alignment is not None:
         draw_alignment(partial / "alignment.png", spots, slide)
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+    for file in (features.tiles, features.stain, features.journal):  # last: until here a rerun computes nothing again
+        file.unlink()
     replace_folder(partial, out)
     return open_sample(out), True
+
+
+def _discard(partial: Path) -> None:
+    """Remove an unfinished folder, and the one that was made to hold it if that is empty now."""
+    shutil.rmtree(partial, ignore_errors=True)
+    if not any(partial.parent.iterdir()):
+        partial.parent.rmdir()
 
 
 def _settings(

@@ -76,6 +76,11 @@ class Sample:
             raise SampleError(f"{self.path / 'patch_features.npy'} is damaged ({err}); process it again") from err
         return mapped
 
+    @property
+    def label_sets(self) -> list[str]:
+        """Names of the label sets that are there."""
+        return sorted(path.parent.name for path in self.path.glob("labels/*/labels.json"))
+
     def labels(self, name: str) -> LabelSet:
         """Open a label set.
 
@@ -84,14 +89,13 @@ class Sample:
         SampleError
             If there is none of that name.
         """
-        folder = self.path / "labels" / name
-        if not (folder / "labels.json").is_file():
-            there = sorted(path.parent.name for path in self.path.glob("labels/*/labels.json"))
+        there = self.label_sets
+        if name not in there:
             raise SampleError(
                 f"sample {self.name!r} has no label set {name!r} "
                 f"({'there: ' + ', '.join(there) if there else 'none at all'}); miso generate-distillation-labels makes them"
             )
-        return open_labels(folder)
+        return open_labels(self.path / "labels" / name)
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, patient {self.patient!r}, {self.encoder_id}, {self.path})"

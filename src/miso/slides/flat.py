@@ -39,7 +39,7 @@ class FlatSlide(Slide):
 
     def _shrink(self, index: int, size_px: tuple[int, int]) -> RGB:
         try:
-            small = self._image.thumbnail_image(size_px[0], height=size_px[1], size="force")
+            small = self._image.thumbnail_image(size_px[0], height=size_px[1], size="force", no_rotate=True)
             return np.asarray(small.numpy(), dtype=np.uint8)
         except pyvips.Error as err:
             raise SlideError(f"{self.path.name!r} is truncated or damaged: {_one_line(err)}") from err
@@ -52,7 +52,8 @@ class FlatSlide(Slide):
 
 def _load(path: Path) -> pyvips.Image:
     try:
-        image = pyvips.Image.new_from_file(str(path), access="random", fail_on="truncated")
+        # revalidate: libvips would give back the pixels that a file of this name had before
+        image = pyvips.Image.new_from_file(str(path), access="random", fail_on="truncated", revalidate=True)
         if image.format != "uchar":
             raise SlideError(f"{path.name!r} holds {image.format} samples; MISO reads 8-bit colour images")
         if image.hasalpha():

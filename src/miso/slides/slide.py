@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miso.errors import SlideError
+from miso.slides.shrink import box_shrink
 from miso.units import Resolution
 
 RGB = UInt8[NDArray[np.uint8], "height width 3"]
@@ -122,8 +124,7 @@ class Slide(ABC):
         return self._shrink(index, size), scale
 
     def _shrink(self, index: int, size_px: tuple[int, int]) -> RGB:
-        whole = Image.fromarray(self._read_region(index, (0, 0), self.levels[index].size_px))
-        return np.asarray(whole.resize(size_px, Image.Resampling.BOX))
+        return box_shrink(partial(self._read_region, index), self.levels[index].size_px, size_px)
 
     def _read_padded(self, index: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
         (x, y), (width, height) = origin, size

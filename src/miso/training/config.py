@@ -13,6 +13,8 @@ class CohortConfig:
         Folder of Samples.
     genes
         Text or CSV list of symbols, or `her2st_panel`; null takes all genes that every Sample has.
+    also
+        Genes added to the list, such as a marker that a benchmark's panel lacks.
     missing
         `error` or `drop`: what to do with panel genes that some Sample lacks.
     only
@@ -21,6 +23,7 @@ class CohortConfig:
 
     path: str | None = None
     genes: str | None = None
+    also: list[str] = field(default_factory=list)
     missing: str = "error"
     only: list[str] = field(default_factory=list)
 

@@ -1,6 +1,6 @@
 """Pseudo-labels: what a run's teachers say of the spots of the samples they may speak of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.errors import CheckpointError, ConfigError
+from miso.errors import CheckpointError, CohortError, ConfigError
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import stamp
 from miso.models import Checkpoint, MisoModel, load_checkpoint
@@ -32,7 +32,9 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
     Raises
     ------
     CheckpointError
-        If the run is not finished, or holds no teachers.
+        If the run is not finished, holds no teachers, or was trained on another encoder.
+    CohortError
+        If the run knows none of the samples.
     """
     if config.teachers not in ("fold", "all"):
         raise ConfigError(f"teachers is 'fold' or 'all', not {config.teachers!r}")
@@ -50,7 +52,15 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
         "teachers": config.teachers,
         **stamp(),
     }
-    names = [name for name in cohort.samples if any(name in fold[part] for fold in folds for part in ("train", "val"))]
+    names = [
+        name
+        for name in cohort.samples
+        if any(name in fold[part] for fold in folds for part in ("train", "val"))
+    ]
+    if not names:
+        raise CohortError(
+            f"{run.path} was trained on none of the samples given ({', '.join(cohort.samples)})"
+        )
     written = []
     for name in track(names, len(names), "labelling"):
         sample = cohort.samples[name]
@@ -62,31 +72,61 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
     return written
 
 
-def taught_by(config: TrainConfig, sample: Sample) -> tuple[TrainConfig, Splits]:
-    """Complete a student's configuration with its teachers' genes, target and folds."""
-    about: Mapping[str, Any] = sample.labels(config.labels).about
+def taught_by(config: TrainConfig, samples: Sequence[Sample]) -> tuple[TrainConfig, Splits]:
+    """Complete a student's configuration with its teachers' genes, target and folds.
+
+    Raises
+    ------
+    SampleError
+        If no Sample has these labels.
+    CohortError
+        If the labels come from different runs, whose folds would hold out different samples.
+    """
+    about = _common_origin(config.labels, samples)
     made = about["run_settings"]
     panel = CohortConfig(**{**made["cohort"], "path": config.cohort.path})
     splits = about["splits"]
     folds = [Fold(**{part: fold[part] for part in ("train", "val", "test")}) for fold in splits["folds"]]
-    completed = TrainConfig(**{**vars(config), "cohort": panel, "target": about["target"]})
+    teachers = {"target": about["target"], "teachers": about["teachers"]}
+    completed = TrainConfig(**{**vars(config), "cohort": panel, **teachers})
     notes = ("the labels come from all teachers: a held-out section was seen by some of them",)
     return completed, Splits(
         unit=splits["held_apart"], folds=folds, notes=notes if about["teachers"] == "all" else ()
     )
 
 
+def _common_origin(name: str, samples: Sequence[Sample]) -> Mapping[str, Any]:
+    taught = [sample for sample in samples if name in sample.label_sets] or samples[:1]
+    first, *others = (sample.labels(name).about for sample in taught)
+    for sample, about in zip(taught[1:], others, strict=True):
+        if any(about[key] != first[key] for key in ("run", "run_settings", "splits", "teachers")):
+            raise CohortError(
+                f"the labels {name!r} of {taught[0].name!r} and {sample.name!r} come from different runs; "
+                "make them again with one miso generate-distillation-labels"
+            )
+    return first
+
+
 def _teachers(run: RunFolder, fold: int, repeats: int) -> list[Checkpoint]:
-    found = [load_checkpoint(run.checkpoint(repeat, fold)) for repeat in range(repeats) if run.is_done(repeat, fold)]
+    found = [
+        load_checkpoint(run.checkpoint(repeat, fold))
+        for repeat in range(repeats)
+        if run.is_done(repeat, fold)
+    ]
     if len(found) < repeats:
-        raise CheckpointError(f"fold {fold} of {run.path} is not finished; run the same miso train command to go on")
+        raise CheckpointError(
+            f"fold {fold} of {run.path} is not finished; run the same miso train command to go on"
+        )
     if any(checkpoint.kind != "miso" for checkpoint in found):
-        raise CheckpointError(f"{run.path} holds students; labels come from a run of teachers (train_her2st, train_10x)")
+        raise CheckpointError(
+            f"{run.path} holds students; labels come from a run of teachers (train_her2st, train_10x)"
+        )
     return found
 
 
 def _mean(sample: Sample, teachers: list[Checkpoint]) -> Values:
-    return np.mean([predict_sample(checkpoint, sample) for checkpoint in teachers], axis=0, dtype=np.float32)
+    values = [predict_sample(checkpoint, sample) for checkpoint in teachers]
+    return np.asarray(np.mean(values, axis=0, dtype=np.float32))
 
 
 @torch.inference_mode()
@@ -94,6 +134,11 @@ def predict_sample(checkpoint: Checkpoint, sample: Sample) -> Values:
     """Predict the spots of a Sample with a teacher."""
     if not isinstance(checkpoint.model, MisoModel):
         raise CheckpointError("only a teacher predicts spots from tile features")
+    if sample.encoder_id != checkpoint.encoder:
+        raise CheckpointError(
+            f"sample {sample.name!r} was encoded with {sample.encoder_id}, "
+            f"the teachers with {checkpoint.encoder}"
+        )
     features = torch.from_numpy(sample.adata.obsm["tile_features"])
     values = checkpoint.model(features, neighbor_lists(sample, checkpoint.knn))
     return np.asarray((values.clamp(min=0) if checkpoint.nonnegative else values).numpy())

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,15 @@ class RunFolder:
         settings = {**asdict(config), "inputs": inputs}
         file = self.path / "config.yaml"
         if file.is_file():
-            differing = differences(yaml.safe_load(file.read_text())["settings"], settings)
+            found = {**self.settings(), "folds": _numbered(self.splits())}
+            differing = differences(found, {**settings, "folds": _numbered(splits.as_json())})
             if differing:
                 raise ConfigError(
                     f"{self.path} holds a run with other settings: {'; '.join(differing[:5])}. "
                     "Choose another run_dir, or remove that folder"
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or _holds_other_things(self.path)):
             raise ConfigError(f"{self.path} is there and is no run folder; choose another run_dir")
         with write_path(self.path / "splits.json") as temporary:
             temporary.write_text(json.dumps(splits.as_json(), indent=1))
@@ -69,12 +71,15 @@ class RunFolder:
         Raises
         ------
         CheckpointError
-            If there is no run.
+            If there is no run, or its configuration is damaged.
         """
         file = self.path / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"no run at {self.path}: it has no config.yaml (miso train makes runs)")
-        settings: dict[str, Any] = yaml.safe_load(file.read_text())["settings"]
+        try:
+            settings: dict[str, Any] = yaml.safe_load(file.read_text())["settings"]
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as err:
+            raise CheckpointError(f"{file} is damaged; remove {self.path} and train again") from err
         return settings
 
     def splits(self) -> dict[str, Any]:
@@ -82,15 +87,25 @@ class RunFolder:
         content: dict[str, Any] = json.loads((self.path / "splits.json").read_text())
         return content
 
+    def log(self, line: str) -> None:
+        """Add a line to `run.log`, with the time."""
+        with (self.path / "run.log").open("a") as file:
+            file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n")
+
     def write_fold_table(self, repeat: int, fold: int, table: pd.DataFrame) -> None:
         """Write a fold's metrics, which marks the fold as done."""
         with write_path(self.fold(repeat, fold) / "metrics.parquet") as temporary:
             table.to_parquet(temporary, index=False)
 
     def write_prediction(
-        self, repeat: int, sample: Sample, genes: list[str], values: Float[NDArray[np.float32], "spot gene"], units: str
+        self,
+        repeat: int,
+        sample: Sample,
+        genes: list[str],
+        values: Float[NDArray[np.float32], "spot gene"],
+        units: str,
     ) -> None:
-        """Write the out-of-fold prediction of a section's spots; a further repeat gets a folder of its own."""
+        """Write the out-of-fold prediction of a section; a further repeat gets a folder of its own."""
         folder = self.path / "predictions" / (f"repeat_{repeat}" if repeat else "")
         with write_path(folder / f"{sample.name}.h5ad") as temporary:
             prediction(sample, genes, values, units).write_h5ad(temporary)
@@ -108,11 +123,27 @@ class RunFolder:
         return summary
 
 
+def _numbered(splits: dict[str, Any]) -> dict[str, Any]:
+    return {str(index): fold for index, fold in enumerate(splits["folds"])}
+
+
+def _holds_other_things(folder: Path) -> bool:
+    """Whether there is more than what an interrupted beginning leaves behind."""
+    return any(path.name != "splits.json" and not path.name.startswith(".") for path in folder.iterdir())
+
+
 def prediction(
     sample: Sample, genes: list[str], values: Float[NDArray[np.float32], "spot gene"], units: str
 ) -> anndata.AnnData:
     """Put predictions on the spots of a Sample: `X` spot × gene, `obsm["spatial"]`, `uns["miso"]` units."""
-    adata = anndata.AnnData(X=values, obs=sample.adata.obs.copy(), var=pd.DataFrame(index=pd.Index(genes, dtype=str)))
+    adata = anndata.AnnData(
+        X=values, obs=sample.adata.obs.copy(), var=pd.DataFrame(index=pd.Index(genes, dtype=str))
+    )
     adata.obsm["spatial"] = sample.adata.obsm["spatial"]
-    adata.uns["miso"] = {"units": units, "sample": sample.name, "spot_diameter_um": sample.spot_diameter_um, **stamp()}
+    adata.uns["miso"] = {
+        "units": units,
+        "sample": sample.name,
+        "spot_diameter_um": sample.spot_diameter_um,
+        **stamp(),
+    }
     return adata

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.errors import CohortError, ConfigError
+from miso.errors import CohortError
 from miso.models import Checkpoint, MisoModel, PatchModel
-from miso.registry import unknown
 from miso.samples.sample import slide_fingerprint
 from miso.samples.targets import target_values
 from miso.training import student, teacher
@@ -30,7 +29,9 @@ def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
     recipe = _recipe(teacher.RECIPES, job)
     fitted = teacher.fit_teacher(train, val, recipe, job.seed, job.track)
     _save(job, "miso", fitted.model, fitted.notes)
-    predicted = {"miso": {s.name: predict_section(fitted.model, s, job.cohort.target.nonnegative) for s in test}}
+    predicted = {
+        "miso": {s.name: predict_section(fitted.model, s, job.cohort.target.nonnegative) for s in test}
+    }
     for name, values in predicted["miso"].items():
         _write_prediction(job, name, values)
     if job.config.baselines:
@@ -39,7 +40,7 @@ def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
 
 
 def train_student_fold(job: FoldJob) -> pd.DataFrame:
-    """Fit a student to the labels of the fold's teacher; it is scored on test samples against measured spots."""
+    """Fit a student to the labels of the fold's teacher; it is scored on measured test spots."""
     train = [_patches(job, name, labelled=True) for name in job.fold.train]
     val = [_patches(job, name, labelled=True) for name in job.fold.val]
     test = [_patches(job, name, labelled=False) for name in job.fold.test]
@@ -81,7 +82,9 @@ def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection
     if labelled:
         found = sample.labels(job.config.labels)
         if found.genes != job.cohort.genes:
-            raise CohortError(f"the labels {job.config.labels!r} of {name!r} are of other genes than this run's")
+            raise CohortError(
+                f"the labels {job.config.labels!r} of {name!r} are of other genes than this run's"
+            )
         labels = torch.from_numpy(found.fold(job.index))
     return student.PatchSection(
         name=name,
@@ -93,8 +96,6 @@ def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection
 
 
 def _recipe(recipes: dict[str, Any], job: FoldJob) -> Any:
-    if job.config.preset not in recipes:
-        raise ConfigError(unknown("preset", job.config.preset, list(recipes)))
     recipe = recipes[job.config.preset]
     epochs = job.config.max_epochs
     return recipe if epochs is None else replace(recipe, max_epochs=epochs, epochs_unseen=epochs)
@@ -140,6 +141,9 @@ def _save(job: FoldJob, kind: str, model: MisoModel | PatchModel, notes: dict[st
         trained_on=job.fold.train,
         validated_on=job.fold.val,
         held_out=job.fold.test,
-        slides={s.name: {"fingerprint": slide_fingerprint(s), **s.manifest["resolution"]} for s in job.cohort.samples.values()},
+        slides={
+            s.name: {"fingerprint": slide_fingerprint(s), **s.manifest["resolution"]}
+            for s in job.cohort.samples.values()
+        },
         notes={"preset": job.config.preset, **notes},
     ).save(job.run.checkpoint(job.repeat, job.index))

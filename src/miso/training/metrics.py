@@ -22,7 +22,8 @@ def pearson(predicted: Spots, measured: Spots) -> PerGene:
 
 def _noise(values: Spots) -> PerGene:
     """Differences smaller than this are rounding, not variation."""
-    return 1e-6 * np.abs(np.asarray(values, dtype=np.float64)).max(axis=0, initial=0.0)
+    largest: PerGene = np.abs(np.asarray(values, dtype=np.float64)).max(axis=0, initial=0.0)
+    return 1e-6 * largest
 
 
 def rmse(predicted: Spots, measured: Spots) -> PerGene:

@@ -1,5 +1,6 @@
-"""A cross-validated run: every fold of every repeat trained, saved, predicted and scored, and resumed if cut off."""
+"""A cross-validated run: every fold of every repeat trained, saved and scored, and resumed if cut off."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from miso.errors import ConfigError
+from miso.errors import ConfigError, SplitError
 from miso.launch.progress import Track, silent
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
 from miso.training.config import TrainConfig
@@ -55,19 +56,25 @@ def run_folds(
     tell: Tell = lambda line: None,
     track: Track = silent,
 ) -> dict[str, Any]:
-    """Train every fold that is not done yet; return the summary."""
+    """Train every fold that is not done yet; return the summary. What is told is kept in `run.log` too."""
     run = RunFolder(path=Path(required(config.run_dir, "run_dir")))
-    run.begin(config, splits, fingerprints(cohort))
+    _check_members(splits, cohort)
+    run.begin(config, splits, fingerprints(config, cohort))
+
+    def say(line: str) -> None:
+        run.log(line)
+        tell(line)
+
     for note in splits.notes:
-        tell(note)
+        say(note)
     for job in _jobs(config, cohort, splits, run, track):
         where = f"repeat {job.repeat}, fold {job.index} (test {', '.join(job.fold.test) or 'none'})"
         if run.is_done(job.repeat, job.index):
-            tell(f"{where}: already there")
+            say(f"{where}: already there")
             continue
         table = train_fold(job)
         run.write_fold_table(job.repeat, job.index, table)
-        tell(f"{where}: {_in_words(table)}")
+        say(f"{where}: {_in_words(table)}")
     return run.finish()
 
 
@@ -79,6 +86,7 @@ def open_training_cohort(config: TrainConfig) -> Cohort:
     return open_cohort(
         required(config.cohort.path, "cohort.path"),
         genes=config.cohort.genes,
+        also=config.cohort.also,
         missing="drop" if missing == "drop" else "error",
         target=config.target,
         only=config.cohort.only,
@@ -104,24 +112,46 @@ def _jobs(
     for repeat in range(config.n_repeats):
         for index, fold in enumerate(splits.folds):
             yield FoldJob(
-                config=config, cohort=cohort, fold=fold, index=index, repeat=repeat, run=run, device=device, track=track
+                config=config,
+                cohort=cohort,
+                fold=fold,
+                index=index,
+                repeat=repeat,
+                run=run,
+                device=device,
+                track=track,
             )
 
 
-def fingerprints(cohort: Cohort) -> dict[str, Any]:
-    """Name the content a run depends on: encoder, genes, and the settings of each Sample."""
-    return {
-        "encoder": next(iter(cohort.samples.values())).encoder_id,
+def _check_members(splits: Splits, cohort: Cohort) -> None:
+    for name in (name for fold in splits.folds for name in (*fold.train, *fold.val, *fold.test)):
+        if name not in cohort.samples:
+            raise SplitError(f"the folds name {name!r}, but there are {', '.join(sorted(cohort.samples))}")
+
+
+def fingerprints(config: TrainConfig, cohort: Cohort) -> dict[str, Any]:
+    """Name the content a run depends on: genes, the settings of each Sample and, for students, the labels."""
+    inputs: dict[str, Any] = {
         "genes": len(cohort.genes),
-        "samples": {name: sample.manifest["settings"]["inputs"] for name, sample in cohort.samples.items()},
+        "genes_sha256": hashlib.sha256("\n".join(cohort.genes).encode()).hexdigest()[:16],
+        "samples": {name: sample.manifest["settings"] for name, sample in cohort.samples.items()},
     }
+    if config.model == "patch":
+        taught = [sample for sample in cohort.samples.values() if config.labels in sample.label_sets]
+        inputs["labels"] = {sample.name: sample.labels(config.labels).fingerprints() for sample in taught}
+    return inputs
 
 
 def empty_table() -> pd.DataFrame:
     """Return the table of a fold without test samples."""
-    return pd.DataFrame({column: pd.Series(dtype="float64" if column == "value" else "str") for column in COLUMNS})
+    return pd.DataFrame(
+        {column: pd.Series(dtype="float64" if column == "value" else "str") for column in COLUMNS}
+    )
 
 
 def _in_words(table: pd.DataFrame) -> str:
     r = table[table["metric"] == "pearson"].groupby("model", sort=False)["value"].mean()
-    return ", ".join(f"{name} r = {value:.3f}" for name, value in r.items()) or "trained for use, nothing held out"
+    return (
+        ", ".join(f"{name} r = {value:.3f}" for name, value in r.items())
+        or "trained for use, nothing held out"
+    )

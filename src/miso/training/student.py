@@ -11,14 +11,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miso.geometry import PatchGrid
 from miso.launch.progress import Track, silent
-from miso.models.patch import PUBLISHED_PATCH, PatchConfig, PatchModel, pool_patches
-from miso.models.ridge import RidgePath
+from miso.models.patch import PUBLISHED_PATCH, PatchConfig, PatchModel
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
-from miso.training.linear import DEFAULT_PENALTY, PENALTIES
 from miso.training.metrics import mean_pearson
+from miso.training.programs import find_programs
 
 BATCH = 128
 REFERENCE_SPOTS = 256
@@ -39,7 +37,7 @@ class StudentRecipe:
 
 RECIPES = {
     "default": StudentRecipe(
-        model=PatchConfig(), lr=5e-4, weight_decay=1e-2, max_epochs=15, epochs_unseen=8, scaled_loss=True
+        model=PatchConfig(), lr=1e-3, weight_decay=1e-2, max_epochs=40, epochs_unseen=20, scaled_loss=True
     ),
     "published": StudentRecipe(
         model=PUBLISHED_PATCH, lr=1e-3, weight_decay=0.0, max_epochs=20, epochs_unseen=20, scaled_loss=False
@@ -79,11 +77,8 @@ def section_reference(patches: Float[NDArray[np.float16], "spot patch dim"]) -> 
 
 
 def patch_weights(config: PatchConfig, sample: Sample) -> Float[Tensor, " patch"]:
-    """Share of each patch in a spot: of its disc, or of the whole tile."""
-    grid: PatchGrid = sample.grid
-    if config.pool == "tile":
-        return torch.full((grid.n_patches,), 1 / grid.n_patches)
-    return torch.from_numpy(grid.disc_weights(sample.spot_diameter_um))
+    """Share of each patch in a spot of a Sample."""
+    return torch.from_numpy(config.weights(sample.grid, sample.spot_diameter_um))
 
 
 def fit_student(
@@ -97,14 +92,17 @@ def fit_student(
     device: torch.device,
     track: Track = silent,
 ) -> tuple[PatchModel, dict[str, Any]]:
-    """Train a student on labels; the validation sections choose the penalty of its linear part and the epoch."""
+    """Train a student on labels; the validation sections choose the epoch, by their measured spots."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = PatchModel(train[0].patches.shape[2], train[0].labels.shape[1], recipe.model, nonnegative=nonnegative)
+        model = PatchModel(
+            train[0].patches.shape[2], train[0].labels.shape[1], recipe.model, nonnegative=nonnegative
+        )
     model = model.to(device).eval()
-    notes: dict[str, Any] = {}
-    if recipe.model.linear:
-        notes["penalty"] = _start_linear(model, train, val, weights)
+    if recipe.model.factors:
+        model.programs.copy_(
+            find_programs([s.labels for s in train], recipe.model.factors, nonnegative, seed)
+        )
     best_score, best_epoch, best_state = _score(model, val, weights), 0, copy.deepcopy(model.state_dict())
     epochs = recipe.max_epochs if val else recipe.epochs_unseen
     for epoch in _epochs(model, train, weights, recipe, seed, epochs, track):
@@ -112,7 +110,7 @@ def fit_student(
         if score > best_score or not val:
             best_score, best_epoch, best_state = score, epoch, copy.deepcopy(model.state_dict())
     model.load_state_dict(best_state)
-    return model.eval(), {**notes, "epoch": best_epoch, "validation_r": best_score if val else None}
+    return model.eval(), {"epoch": best_epoch, "validation_r": best_score if val else None}
 
 
 @torch.no_grad()
@@ -121,10 +119,11 @@ def predict_spots(
 ) -> Float[NDArray[np.float32], "spot gene"]:
     """Predict a section's spots: the patches' predictions, pooled."""
     device = next(model.parameters()).device
-    reference, parts = section.reference, []
+    seen = weights > 0
+    share, parts = weights[seen].to(device), []
     for start in range(0, len(section.patches), BATCH):
-        patches = model(section.read(slice(start, start + BATCH)).to(device), reference)
-        parts.append(pool_patches(patches, weights.to(device)).cpu().numpy())
+        features = section.read(slice(start, start + BATCH))[:, seen].to(device)
+        parts.append(model.spots(features, share, section.reference).cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -137,7 +136,7 @@ def _epochs(
     epochs: int,
     track: Track,
 ) -> Iterable[int]:
-    """The training loop: batches of spots of one section, sections and spots shuffled; yields each epoch's number."""
+    """Train: batches of spots of one section, sections and spots shuffled; yields each epoch's number."""
     device = next(model.parameters()).device
     seen = weights > 0  # patches outside the disc teach nothing
     share = weights[seen].to(device)
@@ -150,7 +149,7 @@ def _epochs(
         for epoch in track(range(1, epochs + 1), epochs, "distilling"):
             model.train()
             for section, rows in _shuffled_batches(sections, order):
-                predicted = pool_patches(model(section.read(rows)[:, seen].to(device), section.reference), share)
+                predicted = model.spots(section.read(rows)[:, seen].to(device), share, section.reference)
                 loss = torch.mean(((predicted - section.labels[rows].to(device)) / scale) ** 2)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -165,32 +164,10 @@ def _shuffled_batches(
     batches = [
         (section, rows.tolist())
         for section in sections
-        for rows in torch.randperm(len(section.patches), generator=order).split(BATCH)
+        for rows in torch.split(torch.randperm(len(section.patches), generator=order), BATCH)
     ]
     for index in torch.randperm(len(batches), generator=order).tolist():
         yield batches[index]
-
-
-def _start_linear(
-    model: PatchModel, train: Sequence[PatchSection], val: Sequence[PatchSection], weights: Float[Tensor, " patch"]
-) -> float:
-    """Start from ridge on pooled patch features, which is exact as long as no prediction is cut at 0."""
-    path = RidgePath(torch.cat([_pooled(s, weights) for s in train]), torch.cat([s.labels for s in train]))
-    penalty = DEFAULT_PENALTY
-    if val:
-        inputs = [(_pooled(s, weights), s.measured) for s in val]
-        fits = {p: path.at(p) for p in PENALTIES}
-        penalty = max(fits, key=lambda p: sum(mean_pearson(fits[p](x).numpy(), y) for x, y in inputs))
-    model.set_linear(path.at(penalty))
-    return penalty
-
-
-def _pooled(section: PatchSection, weights: Float[Tensor, " patch"]) -> Float[Tensor, "spot dim"]:
-    parts = [
-        pool_patches(section.reference.apply(section.read(slice(start, start + BATCH))), weights)
-        for start in range(0, len(section.patches), BATCH)
-    ]
-    return torch.cat(parts)
 
 
 def _score(model: PatchModel, val: Sequence[PatchSection], weights: Float[Tensor, " patch"]) -> float:

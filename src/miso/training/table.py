@@ -20,7 +20,9 @@ def score_rows(
 ) -> pd.DataFrame:
     """Score one section: a row a gene and metric; `about` fills the other columns."""
     scores = {"pearson": pearson(predicted, measured), "rmse": rmse(predicted, measured)}
-    parts = [pd.DataFrame({"gene": genes, "metric": metric, "value": values}) for metric, values in scores.items()]
+    parts = [
+        pd.DataFrame({"gene": genes, "metric": metric, "value": values}) for metric, values in scores.items()
+    ]
     return pd.concat(parts, ignore_index=True).assign(**about)[COLUMNS]
 
 
@@ -30,8 +32,10 @@ def per_gene(table: pd.DataFrame, metric: str = "pearson") -> pd.DataFrame:
     That is the HER2ST benchmark's order (Wang et al., Nature Communications 2025).
     """
     values = table[table["metric"] == metric]
-    by_fold = values.groupby(["model", "gene", "repeat", "fold"], observed=True)["value"].mean()
-    return by_fold.groupby(["model", "gene"], observed=True).mean().unstack("model")
+    means = values.groupby(["model", "gene", "repeat", "fold"], observed=True)["value"].mean()
+    for inner in (["model", "gene", "repeat"], ["model", "gene"]):
+        means = means.groupby(inner, observed=True).mean()
+    return means.unstack("model")
 
 
 def summarize(table: pd.DataFrame) -> dict[str, Any]:

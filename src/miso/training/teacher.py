@@ -11,7 +11,7 @@ from torch import Tensor
 
 from miso.launch.progress import Track, silent
 from miso.models.miso import PUBLISHED, MisoConfig, MisoModel, linear_inputs, standardized
-from miso.training.linear import choose_penalty, path_over
+from miso.training.linear import Inputs, choose_penalty, path_over
 from miso.training.losses import Loss, centred_mse, cosine_loss
 from miso.training.metrics import mean_pearson
 from miso.training.sections import Section
@@ -45,10 +45,22 @@ class TeacherRecipe:
 
 RECIPES = {
     "default": TeacherRecipe(
-        model=MisoConfig(), loss=centred_mse, lr=1e-3, weight_decay=1e-2, max_epochs=30, epochs_unseen=10, refit=True
+        model=MisoConfig(),
+        loss=centred_mse,
+        lr=1e-3,
+        weight_decay=1e-2,
+        max_epochs=30,
+        epochs_unseen=10,
+        refit=True,
     ),
     "published": TeacherRecipe(
-        model=PUBLISHED, loss=cosine_loss, lr=1e-4, weight_decay=0.0, max_epochs=20, epochs_unseen=20, refit=False
+        model=PUBLISHED,
+        loss=cosine_loss,
+        lr=1e-4,
+        weight_decay=0.0,
+        max_epochs=20,
+        epochs_unseen=20,
+        refit=False,
     ),
 }
 
@@ -90,9 +102,7 @@ def _fit_network_alone(
 def _fit_with_linear(
     train: Sequence[Section], val: Sequence[Section], recipe: TeacherRecipe, seed: int, track: Track
 ) -> Fitted:
-    def inputs(section: Section) -> Tensor:
-        return linear_inputs(section.features, section.neighbors, recipe.model)
-
+    inputs = _linear_inputs(recipe)
     penalty = choose_penalty(train, val, inputs)
     notes: dict[str, Any] = {"penalty": penalty, "epoch": recipe.epochs_unseen, "gain": DEFAULT_GAIN}
     if val:
@@ -108,17 +118,25 @@ def _fit_with_linear(
 
 
 def _choose_epoch_and_gain(
-    train: Sequence[Section], val: Sequence[Section], recipe: TeacherRecipe, penalty: float, seed: int, track: Track
+    train: Sequence[Section],
+    val: Sequence[Section],
+    recipe: TeacherRecipe,
+    penalty: float,
+    seed: int,
+    track: Track,
 ) -> dict[str, Any]:
-    def inputs(section: Section) -> Tensor:
-        return linear_inputs(section.features, section.neighbors, recipe.model)
-
+    inputs = _linear_inputs(recipe)
     model = _prepared(train, recipe, penalty, seed)
     goals = cross_fitted_residuals(train, inputs, penalty, model.scale)
     model.gain.fill_(0.0)
     base = _predict(model, val)
     model.gain.fill_(1.0)
-    best = {"epoch": 0, "gain": 0.0, "validation_r": _score(base, val), "validation_r_linear": _score(base, val)}
+    best = {
+        "epoch": 0,
+        "gain": 0.0,
+        "validation_r": _score(base, val),
+        "validation_r_linear": _score(base, val),
+    }
     for epoch in _epochs(model, train, goals, recipe, seed, recipe.max_epochs, track):
         whole = _predict(model, val)
         for gain in GAINS[1:]:
@@ -137,7 +155,7 @@ def _epochs(
     epochs: int,
     track: Track,
 ) -> Iterable[int]:
-    """The training loop: one section a step, every section once an epoch; yields each epoch's number.
+    """Train: one section a step, every section once an epoch; yields each epoch's number.
 
     The members of the model are trained side by side, each on its own loss. Between epochs the model is in
     evaluation mode.
@@ -154,16 +172,16 @@ def _epochs(
                 neighbors = section.neighbors[:, : recipe.model.attend]
                 losses = [recipe.loss(network(x, neighbors), goal) for network in model.networks]
                 optimizer.zero_grad()
-                torch.stack(losses).sum().backward()
+                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
             model.eval()
             yield epoch
 
 
 def cross_fitted_residuals(
-    sections: Sequence[Section], inputs: Any, penalty: float, scale: Float[Tensor, " gene"]
+    sections: Sequence[Section], inputs: Inputs, penalty: float, scale: Float[Tensor, " gene"]
 ) -> list[Float[Tensor, "spot gene"]]:
-    """What ridge misses on sections it was not fitted to, centred, in units of each gene's spread.
+    """Return what ridge misses on sections it was not fitted to, centred, in units of each gene's spread.
 
     Sections are left out in turn (in five parts where there are more); a lone section keeps its own fit.
     """
@@ -180,10 +198,13 @@ def cross_fitted_residuals(
     return residuals
 
 
+def _linear_inputs(recipe: TeacherRecipe) -> Inputs:
+    return lambda section: linear_inputs(section.features, section.neighbors, recipe.model)
+
+
 def _prepared(sections: Sequence[Section], recipe: TeacherRecipe, penalty: float, seed: int) -> MisoModel:
     model = _new_model(sections, recipe, seed)
-    path = path_over(sections, lambda s: linear_inputs(s.features, s.neighbors, recipe.model))
-    model.set_linear(path.at(penalty))
+    model.set_linear(path_over(sections, _linear_inputs(recipe)).at(penalty))
     model.scale.copy_(torch.cat([s.y - s.y.mean(0) for s in sections]).std(0).clamp(min=1e-6))
     return model.eval()
 

@@ -18,6 +18,7 @@ from miso.samples.her2st import SectionFiles, find_sections, read_section
 from miso.samples.process import process_section
 from miso.slides import Slide, open_slide
 from miso.training.device import choose_device
+from miso.units import PLAUSIBLE_MPP, is_plausible_mpp
 from miso.verbs.console import tell, track
 
 
@@ -34,11 +35,15 @@ class EncoderOptions:
 
     def load(self) -> Encoder:
         """Load the encoder onto the device, and check that its patches divide the tile."""
+        if self.knn < 1 or self.tile_size < 1:
+            raise ConfigError(
+                f"--knn and --tile-size must be at least 1, not {self.knn} and {self.tile_size}"
+            )
+        if not is_plausible_mpp(self.mpp):
+            raise ConfigError(
+                f"--mpp {self.mpp:g}: tiles are read at {PLAUSIBLE_MPP[0]:g} to {PLAUSIBLE_MPP[1]:g} µm/px"
+            )
         encoder = load_encoder(self.encoder)
-        if self.knn < 1:
-            raise ConfigError(f"--knn must be at least 1, not {self.knn}")
-        if self.mpp <= 0 or self.tile_size <= 0:
-            raise ConfigError(f"--mpp and --tile-size must be above 0, not {self.mpp} and {self.tile_size}")
         try:
             PatchGrid(tile=TileSpec(size_px=self.tile_size, mpp=self.mpp), patch_px=encoder.patch_px)
         except ValueError as err:
@@ -69,7 +74,9 @@ def process_her2st_folder(folder: Path, names: list[str], options: EncoderOption
     return report
 
 
-def _process_one(files: SectionFiles, encoder: Encoder, options: EncoderOptions, out: Path) -> tuple[State, str]:
+def _process_one(
+    files: SectionFiles, encoder: Encoder, options: EncoderOptions, out: Path
+) -> tuple[State, str]:
     spots, resolution = read_section(files)
     with open_slide(files.image, resolution) as slide:
         sample, made = process_section(
@@ -86,7 +93,9 @@ def _process_one(files: SectionFiles, encoder: Encoder, options: EncoderOptions,
             track=track,
         )
     notes = "; ".join([f"{len(spots)} spots, {len(spots.genes)} genes, {resolution}", *spots.notes])
-    return ("done" if made else "skipped"), f"{notes} → {sample.path}" if made else f"already there: {sample.path}"
+    return (
+        "done" if made else "skipped"
+    ), f"{notes} → {sample.path}" if made else f"already there: {sample.path}"
 
 
 def _draw_alignment(out: Path, spots: Spots, slide: Slide) -> None:
@@ -103,7 +112,9 @@ def _draw_alignment(out: Path, spots: Spots, slide: Slide) -> None:
 
 def _teller() -> Callable[[Outcome], None]:
     def say(outcome: Outcome) -> None:
-        tell(f"{outcome.unit}: {'FAILED ' if outcome.state == 'failed' else ''}{outcome.message} ({outcome.seconds:.1f} s)")
+        tell(
+            f"{outcome.unit}: {'FAILED ' if outcome.state == 'failed' else ''}{outcome.message} ({outcome.seconds:.1f} s)"
+        )
 
     return say
 
@@ -113,9 +124,15 @@ def _keep_report(report: RunReport, out: Path) -> None:
     if not failed:
         return
     if len(failed) == len(report.outcomes):
+        if len(failed) == 1:
+            return
         tell(f"nothing could be processed: {len(failed)} of {len(failed)} sections failed")
         return
     with write_path(out / "run_report.json") as temporary:
-        temporary.write_text(json.dumps([asdict(outcome) for outcome in report.outcomes], indent=1, ensure_ascii=False))
+        temporary.write_text(
+            json.dumps([asdict(outcome) for outcome in report.outcomes], indent=1, ensure_ascii=False)
+        )
     names = ",".join(outcome.unit for outcome in failed)
-    tell(f"{len(failed)} of {len(report.outcomes)} sections failed; see {out / 'run_report.json'}; again with --samples {names}")
+    tell(
+        f"{len(failed)} of {len(report.outcomes)} sections failed; see {out / 'run_report.json'}; again with --samples {names}"
+    )

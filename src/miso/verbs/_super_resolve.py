@@ -46,5 +46,8 @@ def _open(predictor: Predictor, path: Path, print_of: str, mpp: float | None) ->
     name, record = known
     speaking = [c for c in predictor.checkpoints if name in c.held_out]
     who = f"mapped by {len(speaking)} fold(s) that held it out" if speaking else "which every fold has seen"
-    tell(f"{path.name} is section {name} of the run's cohort, {who}; {record['mpp']:.4g} µm/px ({record['source']})")
+    tell(
+        f"{path.name} is section {name} of the run's cohort, {who}; "
+        f"{record['mpp']:.4g} µm/px ({record['source']})"
+    )
     return open_slide(path, mpp or Resolution(mpp=record["mpp"], source=record["source"]))

@@ -1,4 +1,4 @@
-"""What a command shows while it works: lines, progress bars and tables, on stderr where they are no result."""
+"""What a command shows while it works: lines, progress bars and tables, on stderr if no result."""
 
 import sys
 import time
@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 T = TypeVar("T")
@@ -25,7 +32,13 @@ def track(iterable: Iterable[T], total: int, description: str) -> Iterator[T]:
     if not sys.stderr.isatty() or total < 2:
         yield from iterable
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task(description, total=total)
         for item in iterable:

@@ -12,10 +12,15 @@ NAME = "generate-distillation-labels"
 
 def command(
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The settings that `miso train` was given.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="The settings that `miso train` was given."),
     ] = None,
-    config_name: Annotated[str, typer.Option("--config-name", help="The teachers' configuration.")] = "train_her2st",
-    config_dir: Annotated[Path | None, typer.Option("--config-dir", help="A folder of your own configurations.")] = None,
+    config_name: Annotated[
+        str, typer.Option("--config-name", help="The teachers' configuration.")
+    ] = "train_her2st",
+    config_dir: Annotated[
+        Path | None, typer.Option("--config-dir", help="A folder of your own configurations.")
+    ] = None,
 ) -> None:
     """Let a run's teachers label the spots of the Samples they were trained with.
 

@@ -31,4 +31,6 @@ def command(
         predictor = load(run, unseen=slide_fingerprint(sample))
         with write_path(out / f"{sample.name}.h5ad") as temporary:
             predictor.predict(sample).write_h5ad(temporary)
-        console.tell(f"{sample.name}: {len(predictor.genes)} genes, {predictor.units} → {out / f'{sample.name}.h5ad'}")
+        console.tell(
+            f"{sample.name}: {len(predictor.genes)} genes, {predictor.units} → {out / f'{sample.name}.h5ad'}"
+        )

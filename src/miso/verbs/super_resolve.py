@@ -11,12 +11,18 @@ NAME = "super-resolve"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run of students (distil), one of its folds, or a checkpoint.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run of students (distil), one of its folds, or a checkpoint.")
+    ],
     slide: Annotated[Path, typer.Option("--slide", help="Any image that MISO reads; no spots are needed.")],
     out: Annotated[Path, typer.Option("--out", help="The map to write, e.g. map.zarr.")],
     genes: Annotated[str, typer.Option("--genes", help="Genes to map, e.g. KRT8,CD3D; all by default.")] = "",
-    stride: Annotated[int, typer.Option("--stride", help="Distance of tiles in pixels; half a tile blends four.")] = 112,
-    mpp: Annotated[float | None, typer.Option("--mpp", help="µm per pixel of the slide, where it does not say.")] = None,
+    stride: Annotated[
+        int, typer.Option("--stride", help="Distance of tiles in pixels; half a tile blends four.")
+    ] = 112,
+    mpp: Annotated[
+        float | None, typer.Option("--mpp", help="µm per pixel of the slide, where it does not say.")
+    ] = None,
     tissue: Annotated[str, typer.Option("--tissue", help="detect, or all for the glass too.")] = "detect",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:

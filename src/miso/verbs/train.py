@@ -12,16 +12,19 @@ NAME = "train"
 
 def command(
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, e.g. cohort.path=her2st/processed_data.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, e.g. cohort.path=her2st/processed_data."),
     ] = None,
     config_name: Annotated[
         str, typer.Option("--config-name", help="train_her2st, train_10x, distil, or a file of --config-dir.")
     ] = "train_her2st",
-    config_dir: Annotated[Path | None, typer.Option("--config-dir", help="A folder of your own configurations.")] = None,
+    config_dir: Annotated[
+        Path | None, typer.Option("--config-dir", help="A folder of your own configurations.")
+    ] = None,
 ) -> None:
     """Train with cross-validation: teachers over spots, or (distil) students over patches.
 
-    Keys: cohort.path, cohort.genes, cohort.missing (error|drop), cohort.only, splits (JSON file,
+    Keys: cohort.path, cohort.genes, cohort.also, cohort.missing (error|drop), cohort.only, splits (JSON file,
     her2st_folds, leave_one_sample_out, leave_one_patient_out), target (raw|log1p|log1p_cp10k),
     preset (default|published), seed, n_repeats, max_epochs, knn, device, baselines, labels, run_dir.
 
@@ -35,7 +38,9 @@ def command(
 
     config = read_config(config_name, overrides or [], config_dir)
     summary = train(config, console.tell, console.track)
-    show_summary(summary, config.target if config.model == "miso" else "the teachers' target", str(config.run_dir))
+    show_summary(
+        summary, config.target if config.model == "miso" else "the teachers' target", str(config.run_dir)
+    )
 
 
 def show_summary(summary: dict[str, dict[str, object]], target: str, run_dir: str) -> None:
@@ -55,6 +60,8 @@ def show_summary(summary: dict[str, dict[str, object]], target: str, run_dir: st
         for name, row in summary.items()
     ]
     console.show_table(
-        f"held-out Pearson r, mean over genes, per section ({target})", ["model", "r", *shown, "undefined"], rows
+        f"held-out Pearson r, mean over genes, per section ({target})",
+        ["model", "r", *shown, "undefined"],
+        rows,
     )
     console.tell(f"run folder: {run_dir}")

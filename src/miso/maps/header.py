@@ -1,0 +1,99 @@
+"""What a map says of itself: genes and units, geometry in level-0 pixels, the slide, and how it was made."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from miso.geometry import Raster
+from miso.launch.provenance import fingerprint
+from miso.slides.slide import Slide
+
+SCHEMA = 1
+"""Version of the layout on disk."""
+INCIDENTAL = {"miso_version", "written"}
+"""Provenance that does not make another map of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideRecord:
+    """The slide under a map: where it lay, (width, height) in px, µm per px and their source."""
+
+    name: str
+    path: str
+    size_px: tuple[int, int]
+    mpp: float
+    mpp_source: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, slide: Slide) -> Self:
+        """Describe an open slide."""
+        return cls(
+            name=slide.path.name,
+            path=str(slide.path.resolve()),
+            size_px=slide.size_px,
+            mpp=slide.mpp,
+            mpp_source=slide.resolution.source,
+            fingerprint=fingerprint(slide.path),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapHeader:
+    """Everything of a map but its values; `pitch_um` is the side of a cell, `raster` where the cells lie."""
+
+    genes: tuple[str, ...]
+    units: str
+    pitch_um: float
+    raster: Raster
+    slide: SlideRecord
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists, numbers and strings."""
+        step = self.raster.step_px
+        header = {
+            "schema": SCHEMA,
+            "genes": self.genes,
+            "units": self.units,
+            "pitch_um": self.pitch_um,
+            "origin_xy": self.raster.origin_xy,
+            "step_xy": (step, step),
+            "shape": self.raster.shape,
+            "slide": asdict(self.slide),
+            "provenance": dict(self.provenance),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(header))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            Where it is something else.
+        """
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its layout has version {data['schema']}, this MISO reads version {SCHEMA}")
+        (x, y), (step, _), (rows, columns) = data["origin_xy"], data["step_xy"], data["shape"]
+        slide = data["slide"]
+        return cls(
+            genes=tuple(data["genes"]),
+            units=data["units"],
+            pitch_um=data["pitch_um"],
+            raster=Raster(origin_xy=(x, y), step_px=step, shape=(rows, columns)),
+            slide=SlideRecord(**{**slide, "size_px": tuple(slide["size_px"])}),
+            provenance=data["provenance"],
+        )
+
+
+def essentials(header: MapHeader) -> dict[str, Any]:
+    """Keep what two equal maps share; where the slide lies and when the map was made do not count."""
+    data = header.to_json()
+    slide = {key: data["slide"][key] for key in ("size_px", "mpp", "fingerprint")}
+    made = {key: value for key, value in data["provenance"].items() if key not in INCIDENTAL}
+    kept = {key: data[key] for key in ("genes", "units", "pitch_um", "origin_xy", "step_xy", "shape")}
+    return {**made, **kept, "slide": slide}

@@ -1,0 +1,238 @@
+"""Trained models put to use: one checkpoint, or the mean over the folds of a run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from miso.encoders import Encoder, load_encoder
+from miso.errors import CheckpointError
+from miso.geometry import TileSpec
+from miso.launch.provenance import stamp
+from miso.maps.expression_map import ExpressionMap
+from miso.maps.super_resolve import super_resolve
+from miso.models import Checkpoint, MisoModel, PatchModel, load_checkpoint
+from miso.models.standardize import FeatureReference
+from miso.samples import Sample
+from miso.samples.neighbors import nearest_spots
+from miso.slides import Slide
+
+BATCH = 32
+"""Tiles whose patches are predicted at a time."""
+Features = Float[NDArray[np.float32], "tile patch dim"]
+
+
+class Predictor:
+    """Predicts with one or several checkpoints of one kind; the mean of several is taken."""
+
+    def __init__(self, checkpoints: Sequence[Checkpoint], path: Path) -> None:
+        self.checkpoints, self.path = list(checkpoints), path
+        self.first = self.checkpoints[0]
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """The genes, in the order of a prediction's last axis."""
+        return tuple(self.first.genes)
+
+    @property
+    def units(self) -> str:
+        """Units of a prediction."""
+        return self.first.units
+
+    @property
+    def is_student(self) -> bool:
+        """Whether it predicts patches, rather than spots."""
+        return self.first.kind == "patch"
+
+    @property
+    def tile(self) -> TileSpec:
+        """The tile that the encoder was shown in training."""
+        return TileSpec(size_px=int(self.first.tile["size_px"]), mpp=self.first.tile["mpp"])
+
+    def predict_features(
+        self,
+        tile_features: Float[NDArray[np.float32], "spot dim"],
+        neighbors: Int[NDArray[np.int64], "spot k"],
+    ) -> Float[NDArray[np.float32], "spot gene"]:
+        """Predict all spots of one section with teachers; the features of the section are scaled together.
+
+        Raises
+        ------
+        CheckpointError
+            If the run holds students.
+        """
+        features = torch.from_numpy(np.ascontiguousarray(tile_features, dtype=np.float32))
+        lists = torch.from_numpy(np.ascontiguousarray(neighbors, dtype=np.int64))
+
+        def run(checkpoint: Checkpoint) -> torch.Tensor:
+            if not isinstance(checkpoint.model, MisoModel):
+                raise CheckpointError(
+                    f"{self.path} holds students, which predict patches; use predict_patches"
+                )
+            values: torch.Tensor = checkpoint.model(features, lists)
+            return values.clamp(min=0) if checkpoint.nonnegative else values
+
+        return self._mean(run)
+
+    def reference(self, patch_features: Features) -> FeatureReference:
+        """Sum up a slide's patch features, which predictions on that slide are measured against."""
+        return FeatureReference.of(torch.from_numpy(patch_features))
+
+    def predict_patches(
+        self, patch_features: Features, reference: FeatureReference | None = None
+    ) -> Float[NDArray[np.float32], "tile patch gene"]:
+        """Predict every patch with students.
+
+        Without a `reference` the slide's statistics are taken from the features given.
+
+        Raises
+        ------
+        CheckpointError
+            If the run holds teachers.
+        """
+        features = torch.from_numpy(np.ascontiguousarray(patch_features, dtype=np.float32))
+
+        def run(checkpoint: Checkpoint) -> torch.Tensor:
+            if not isinstance(checkpoint.model, PatchModel):
+                raise CheckpointError(
+                    f"{self.path} holds teachers, which predict spots; distil a student first "
+                    "(miso generate-distillation-labels, then miso train --config-name distil)"
+                )
+            values: torch.Tensor = checkpoint.model(features, reference)
+            return values
+
+        return self._mean(run)
+
+    def predict(self, sample: Sample) -> anndata.AnnData:
+        """Predict a Sample's spots: `X` spot × gene, `obsm["spatial"]`, units in `uns["miso"]`.
+
+        Raises
+        ------
+        CheckpointError
+            If the Sample's features come from another encoder.
+        """
+        if sample.encoder_id != self.first.encoder:
+            raise CheckpointError(
+                f"sample {sample.name!r} was encoded with {sample.encoder_id}, "
+                f"this run with {self.first.encoder}"
+            )
+        model = self.first.model
+        values = (
+            self._student_spots(model, sample)
+            if isinstance(model, PatchModel)
+            else self._teacher_spots(sample)
+        )
+        adata = anndata.AnnData(
+            X=values, obs=sample.adata.obs.copy(), var=pd.DataFrame(index=pd.Index(self.genes, dtype=str))
+        )
+        adata.obsm["spatial"] = sample.adata.obsm["spatial"]
+        adata.uns["miso"] = {"units": self.units, "sample": sample.name, **self.provenance(), **stamp()}
+        return adata
+
+    def super_resolve(
+        self, slide: Slide, out: Path | str, encoder: Encoder | None = None, **options: Any
+    ) -> ExpressionMap:
+        """Map a slide with students; see `miso.maps.super_resolve` for the options.
+
+        Raises
+        ------
+        CheckpointError
+            If the run holds teachers, or the encoder is another one.
+        """
+        if not self.is_student:
+            self.predict_patches(np.zeros((1, 1, 1), dtype=np.float32))  # says what to do
+        encoder = encoder or load_encoder(self.first.encoder.rpartition("@")[0])
+        if encoder.id != self.first.encoder:
+            raise CheckpointError(
+                f"the run was trained on {self.first.encoder}, but the encoder here is {encoder.id}"
+            )
+        return super_resolve(
+            slide, encoder, self, out, tile=self.tile, provenance=self.provenance(), **options
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Say which checkpoints speak, and what they were trained on."""
+        return {
+            "run": str(self.path.resolve()),
+            "checkpoints": len(self.checkpoints),
+            "target": self.first.target,
+            "encoder": self.first.encoder,
+            "trained_on": sorted(
+                {name for c in self.checkpoints for name in (*c.trained_on, *c.validated_on)}
+            ),
+        }
+
+    @torch.inference_mode()
+    def _mean(self, run: Callable[[Checkpoint], torch.Tensor]) -> NDArray[np.float32]:
+        total = run(self.first)
+        for checkpoint in self.checkpoints[1:]:
+            total = total + run(checkpoint)
+        return np.asarray((total / len(self.checkpoints)).numpy())
+
+    def _teacher_spots(self, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
+        lists = nearest_spots(sample.adata.obsm["spatial"] * sample.mpp, self.first.knn)
+        return self.predict_features(sample.adata.obsm["tile_features"], lists)
+
+    def _student_spots(self, model: PatchModel, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
+        weights = model.config.weights(sample.grid, sample.spot_diameter_um)
+        patches = sample.patch_features
+        reference, parts = self.reference(_evenly(patches)), []
+        for start in range(0, len(patches), BATCH):
+            features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
+            parts.append(weights @ self.predict_patches(features, reference))  # (spot, gene)
+        return np.concatenate(parts)
+
+
+def _evenly(patches: Float[NDArray[np.float16], "spot patch dim"], most: int = 256) -> Features:
+    rows = np.unique(np.linspace(0, len(patches) - 1, min(most, len(patches))).astype(int))
+    return np.asarray(patches[rows], dtype=np.float32)
+
+
+def load(path: Path | str, unseen: str | None = None) -> Predictor:
+    """Load a run, one of its folds, or a checkpoint folder.
+
+    Parameters
+    ----------
+    path
+        A run folder gives the mean over its folds (and repeats).
+    unseen
+        Fingerprint of a slide: of a run that knows it, only the folds that held it out speak.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no checkpoint, or there are some of different runs.
+    """
+    path = Path(path)
+    folders = [path] if (path / "model.safetensors").is_file() else sorted(path.glob("**/checkpoint"))
+    if not folders:
+        raise CheckpointError(f"no run or checkpoint at {path}; miso train makes runs")
+    checkpoints = [load_checkpoint(folder) for folder in folders]
+    if any(_speaks_of(checkpoint) != _speaks_of(checkpoints[0]) for checkpoint in checkpoints):
+        raise CheckpointError(f"{path} holds several runs; name one of them")
+    if unseen:
+        checkpoints = [c for c in checkpoints if _held_out(c, unseen)] or checkpoints
+    return Predictor(checkpoints, path)
+
+
+def _speaks_of(checkpoint: Checkpoint) -> tuple[object, ...]:
+    return checkpoint.kind, checkpoint.genes, checkpoint.target, checkpoint.encoder, dict(checkpoint.tile)
+
+
+def known_slide(predictor: Predictor, fingerprint: str) -> tuple[str, dict[str, Any]] | None:
+    """Recognise a slide of the run's cohort: its sample and what is known of it (mpp and source)."""
+    for name, record in predictor.first.slides.items():
+        if record["fingerprint"] == fingerprint:
+            return name, dict(record)
+    return None
+
+
+def _held_out(checkpoint: Checkpoint, fingerprint: str) -> bool:
+    names = {name for name, record in checkpoint.slides.items() if record["fingerprint"] == fingerprint}
+    return bool(names & set(checkpoint.held_out))

@@ -1,0 +1,86 @@
+"""Tiles of a slide on their way through an encoder: read ahead in a thread, encoded in batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miso.encoders.encoder import Encoder
+from miso.errors import MapError
+from miso.geometry import TileGrid
+from miso.launch.ahead import read_ahead
+from miso.launch.progress import Track
+from miso.maps.patch_predictor import PatchFeatures
+from miso.maps.tissue import TissueMask, tissue_tiles
+from miso.slides.slide import Slide
+
+Index = Int[NDArray[np.int64], "tile 2"]
+
+READ_AHEAD = 3
+"""Batches of tiles that are read while the encoder is busy."""
+REFERENCE_TILES = 256
+"""Most tiles that stand for the slide as a whole."""
+REFERENCE_SHARE = 0.5
+"""They are at least half tissue, as tiles about spots are, where the slide has such tiles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """Some tiles of a grid over a slide: `index` holds (row, column) pairs, row-major."""
+
+    slide: Slide
+    grid: TileGrid
+    index: Index
+
+    def read(self, index: Index) -> UInt8[Tensor, "tile height width 3"]:
+        """Read a few tiles, white where they lie off the slide."""
+        spec = self.grid.patches.tile
+        origins = (self.grid.origin_xy(int(row), int(col)) for row, col in index)
+        return torch.from_numpy(
+            np.stack([self.slide.read(xy, (spec.size_px, spec.size_px), spec.mpp) for xy in origins])
+        )
+
+
+def encode_tiles(
+    tiles: Tiles, encoder: Encoder, batch_size: int, track: Track, description: str
+) -> Iterator[tuple[Index, PatchFeatures]]:
+    """Yield (row, column) pairs and patch features in batches, in order, on the CPU.
+
+    Raises
+    ------
+    MapError
+        If the encoder gives another number of patches than the tile spec says.
+    """
+    parts = np.split(tiles.index, range(batch_size, len(tiles.index), batch_size))
+    batches = read_ahead(((part, tiles.read(part)) for part in parts), READ_AHEAD)
+    for part, pixels in track(batches, len(parts), description):
+        features = encoder.encode(pixels).patches.cpu().numpy()
+        if features.shape[1] != tiles.grid.patches.n_patches:
+            raise MapError(
+                f"encoder {encoder.id} gave {features.shape[1]} patches for a tile of "
+                f"{tiles.grid.patches.tile.size_px} px, not {tiles.grid.patches.n_patches}"
+            )
+        yield part, features
+
+
+def reference_tiles(slide: Slide, grid: TileGrid, tissue: TissueMask, limit: int = REFERENCE_TILES) -> Tiles:
+    """Choose at most `limit` tiles that do not overlap, spread evenly over the tissue, always the same."""
+    apart = replace(grid, stride_px=grid.patches.tile.size_px)
+    index = tissue_tiles(apart, tissue, REFERENCE_SHARE)
+    if not len(index):
+        index = tissue_tiles(apart, tissue)
+    along_curve = index[np.argsort(_morton(index))]
+    few = np.linspace(0, len(index) - 1, min(limit, len(index))).round().astype(np.int64)
+    return Tiles(slide=slide, grid=apart, index=along_curve[few])
+
+
+def _morton(index: Index) -> Int[NDArray[np.int64], " tile"]:
+    """Place of each (row, column) on Morton's curve, which fills the plane and keeps neighbours together."""
+    code = np.zeros(len(index), dtype=np.int64)
+    for bit in range(24):
+        code |= ((index[:, 0] >> bit & 1) << 2 * bit + 1) | ((index[:, 1] >> bit & 1) << 2 * bit)
+    return code
