@@ -80,27 +80,51 @@ def draw_map(
     alpha
         Opacity of the map; NaN cells are transparent.
     """
-    plane = map_[gene]
-    picture = thumbnail or map_.thumbnail
-    page = sheet(
-        [Panel(picture=picture, caption="H&E"), Panel(picture=grey(picture), caption="predicted", bar=True)],
+    return draw_planes(
+        {"predicted": (map_[gene], map_.units)},
+        map_.raster,
+        thumbnail or map_.thumbnail,
+        mpp=map_.header.slide.mpp,
         title=gene,
         subtitle=f"{map_.header.slide.name} · cells of {map_.pitch_um:g} µm",
-    )
-    low, high = limits or color_limits(plane, percentiles)
-    drawn = page.panels[1].imshow(
-        plane,
-        extent=_extent(map_.raster),
-        aspect="auto",
-        cmap=colors,
-        vmin=low,
-        vmax=high,
+        limits=limits,
+        percentiles=percentiles,
         alpha=alpha,
-        interpolation="nearest" if max(plane.shape) <= PANEL_IN * DPI else "antialiased",
+        colors=colors,
     )
-    color_bar(page, 1, drawn, map_.units)
+
+
+def draw_planes(
+    planes: Mapping[str, tuple[Plane, str]],
+    raster: Raster,
+    thumbnail: Thumbnail,
+    *,
+    mpp: float,
+    title: str,
+    subtitle: str = "",
+    limits: Limits | None = None,
+    percentiles: Limits = (1, 99),
+    alpha: float = 0.8,
+    colors: str = COLORS,
+) -> Figure:
+    """Draw the slide, and beside it planes on one raster, by caption, each with its units and colour bar."""
+    pictures = [Panel(picture=grey(thumbnail), caption=caption, bar=True) for caption in planes]
+    page = sheet([Panel(picture=thumbnail, caption="H&E"), *pictures], title=title, subtitle=subtitle)
+    for index, (plane, units) in enumerate(planes.values(), start=1):
+        low, high = limits or color_limits(plane, percentiles)
+        drawn = page.panels[index].imshow(
+            plane,
+            extent=_extent(raster),
+            aspect="auto",
+            cmap=colors,
+            vmin=low,
+            vmax=high,
+            alpha=alpha,
+            interpolation="nearest" if max(plane.shape) <= PANEL_IN * DPI else "antialiased",
+        )
+        color_bar(page, index, drawn, units)
     for axes in page.panels:
-        scale_bar(axes, map_.header.slide.mpp)
+        scale_bar(axes, mpp)
     return page.figure
 
 

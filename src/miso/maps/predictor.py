@@ -20,7 +20,6 @@ from miso.maps.super_resolve import super_resolve
 from miso.models import Checkpoint, MisoModel, PatchModel, load_checkpoint
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
-from miso.samples.neighbors import nearest_spots
 from miso.slides import Slide
 
 BATCH = 32
@@ -176,8 +175,7 @@ class Predictor:
         return np.asarray((total / len(self.checkpoints)).numpy())
 
     def _teacher_spots(self, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
-        lists = nearest_spots(sample.adata.obsm["spatial"] * sample.mpp, self.first.knn)
-        return self.predict_features(sample.adata.obsm["tile_features"], lists)
+        return self.predict_features(sample.adata.obsm["tile_features"], sample.neighbors(self.first.knn))
 
     def _student_spots(self, model: PatchModel, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
         weights = model.config.weights(sample.grid, sample.spot_diameter_um)
@@ -222,7 +220,7 @@ def load(path: Path | str, unseen: str | None = None) -> Predictor:
 
 
 def _speaks_of(checkpoint: Checkpoint) -> tuple[object, ...]:
-    return checkpoint.kind, checkpoint.genes, checkpoint.target, checkpoint.encoder, dict(checkpoint.tile)
+    return checkpoint.kind, checkpoint.genes, checkpoint.target, checkpoint.encoder
 
 
 def known_slide(predictor: Predictor, fingerprint: str) -> tuple[str, dict[str, Any]] | None:

@@ -78,14 +78,17 @@ def _at(sums: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64
 def tissue_mask(slide: Slide, mpp: float = MASK_MPP) -> TissueMask:
     """Find a slide's tissue on a thumbnail of `mpp` µm per pixel.
 
-    Tissue is where `staining` exceeds Otsu's threshold (IEEE Trans. SMC 9, 1979), held between what is surely
-    glass and what is surely tissue: a slide full of tissue is all tissue, and a blank one has none. Specks
-    are dropped and small holes filled.
+    Otsu's threshold (IEEE Trans. SMC 9, 1979) of `staining` parts dense tissue from the rest; applied again to
+    that rest it parts pale stroma from glass. It is held between what is surely glass and what is surely
+    tissue: a slide full of tissue is all tissue, and a blank one has none. Specks are dropped and small holes
+    filled.
     """
     thumbnail, _ = slide.thumbnail(max(round(max(slide.size_px) * slide.mpp / mpp), 1))
     mpp = max(slide.size_px) * slide.mpp / max(thumbnail.shape[:2])  # coarser than asked on a tiny slide
     stain = staining(thumbnail)
-    mask = stain > np.clip(otsu(stain), SURELY_GLASS, SURELY_TISSUE)
+    between_dense_and_pale = otsu(stain)
+    between_pale_and_glass = otsu(stain[stain < between_dense_and_pale])
+    mask = stain > np.clip(between_pale_and_glass, SURELY_GLASS, SURELY_TISSUE)
     return TissueMask(mask=_tidy(mask, mpp), slide_size_px=slide.size_px)
 
 
@@ -111,7 +114,9 @@ def staining(image: RGB) -> Float[NDArray[np.float32], "height width"]:
 
 
 def otsu(values: Float[NDArray[np.float32], "*n"], bins: int = 256) -> float:
-    """Return the threshold that best parts the values in two classes; equal values lie above it."""
+    """Return the threshold that best parts the values in two classes; equal values lie above it, and none gives 0."""
+    if not values.size:
+        return 0.0
     counts, edges = np.histogram(values, bins=bins)
     centre = (edges[:-1] + edges[1:]) / 2
     below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]

@@ -1,0 +1,192 @@
+"""The steps of `miso demo`, each through the same functions as the commands of the main road."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+
+from miso.launch import write_path
+from miso.maps import ExpressionMap
+from miso.maps.canvas import save
+from miso.maps.plot import draw_planes, plot_map, plot_spots
+from miso.maps.thumbnail import Thumbnail
+from miso.phantom import PhantomSpec, Truth, open_truth, write_her2st
+from miso.phantom.score import cells_under_spots, within_spot_r
+from miso.samples import Sample, open_cohort, open_sample
+from miso.samples.targets import dense_counts
+from miso.training import CohortConfig, TrainConfig, train
+from miso.training.distill import generate_labels
+from miso.verbs import console
+from miso.verbs._process import EncoderOptions, process_her2st_folder
+from miso.verbs._super_resolve import map_slide
+
+SHOWN = ("ERBB2", "KRT8", "CD3D")
+"""Markers of tumour, epithelium and lymphocytes: what is drawn."""
+SIZE_UM = 2200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the demo keeps its things."""
+
+    out: Path
+
+    @property
+    def cohort(self) -> Path:
+        """The synthetic dataset, in the HER2ST layout."""
+        return self.out / "phantom"
+
+    @property
+    def samples(self) -> Path:
+        """Its Samples."""
+        return self.cohort / "processed_data"
+
+    def config(self, model: str) -> TrainConfig:
+        """Settings of the run of teachers ("miso") or of students ("patch")."""
+        return TrainConfig(
+            model=model,
+            cohort=CohortConfig(path=str(self.samples)),
+            splits=str(self.cohort / "splits.json"),
+            run_dir=str(self.out / "runs" / model),
+        )
+
+
+def walk(out: Path, seed: int) -> None:
+    """Do every step, print the figures and name the pictures."""
+    places, times = Places(out=out), dict[str, float]()
+    spec = PhantomSpec(seed=seed, size_um=SIZE_UM)
+    with console.timed(times, "draw the cohort"):
+        console.tell(f"drawing {len(spec.sections)} synthetic sections of {spec.n_patients} patients …")
+        write_her2st(spec, places.cohort)
+    with console.timed(times, "process"):
+        process_her2st_folder(
+            places.cohort,
+            [],
+            EncoderOptions(encoder="stain", mpp=0.5, level=None, tile_size=224, knn=37, device="cpu"),
+        )
+    with console.timed(times, "train"):
+        teachers = train(places.config("miso"), console.tell, console.track)
+    with console.timed(times, "distil"):
+        generate_labels(places.config("miso"), open_cohort(places.samples), console.track)
+        students = train(places.config("patch"), console.tell, console.track)
+    with console.timed(times, "super-resolve"):
+        maps = dict(_maps(places))
+    with console.timed(times, "score and draw"):
+        scores = _score(places, maps)
+        pictures = _draw(places, maps)
+    _report(out, {**teachers, **students}, scores, times)
+    console.tell("pictures:\n" + "\n".join(f"  {picture}" for picture in pictures))
+    name, first = next(iter(maps.items()))
+    console.tell(f"draw another gene: miso plot {first.path} --gene {SHOWN[1]} --out {SHOWN[1]}.png   (section {name})")
+
+
+def _held_out(places: Places) -> list[str]:
+    splits = json.loads((Path(places.config("patch").run_dir or "") / "splits.json").read_text())
+    return [name for fold in splits["folds"] for name in fold["test"]]
+
+
+def _maps(places: Places) -> Iterator[tuple[str, ExpressionMap]]:
+    for name in _held_out(places):
+        slide = places.cohort / "images" / "HE" / f"{name}.jpg"
+        yield name, map_slide(places.out / "runs" / "patch", slide, places.out / "maps" / f"{name}.zarr")
+
+
+def _truth(places: Places, section: str) -> Truth:
+    return open_truth(places.cohort / "truth" / f"{section}.npz")
+
+
+def _score(places: Places, maps: dict[str, ExpressionMap]) -> pd.DataFrame:
+    """A row a held-out section and gene: r at spots of the teacher, and within spots of the map."""
+    rows = []
+    for section, map_ in maps.items():
+        sample, truth = open_sample(places.samples / section), _truth(places, section)
+        cells = cells_under_spots(truth.raster, sample.adata.obsm["spatial"], sample.spot_diameter_um / sample.mpp)
+        visible = dict(zip(truth.genes, truth.visible.tolist(), strict=True))
+        for gene in map_.genes:
+            plane = _on_truth(map_, gene, truth)
+            rows.append((section, gene, visible[gene], within_spot_r(plane, truth[gene], cells)))
+    within = pd.DataFrame(rows, columns=["sample", "gene", "visible", "within_spot_r"])
+    metrics = pd.concat(
+        pd.read_parquet(places.out / "runs" / model / "metrics.parquet") for model in ("miso", "patch")
+    )
+    r = metrics[metrics["metric"] == "pearson"].pivot_table(index=["sample", "gene"], columns="model", values="value")
+    return within.merge(r.reset_index(), on=["sample", "gene"])
+
+
+def _on_truth(map_: ExpressionMap, gene: str, truth: Truth) -> np.ndarray:
+    """Read a map at the centres of the truth's cells, NaN off the tissue."""
+    rows, columns = np.indices(truth.tissue.shape)
+    values = map_.at(truth.raster.centers_xy(rows, columns), gene)
+    return np.where(truth.tissue > 0.5, values, np.float32(np.nan))
+
+
+def _draw(places: Places, maps: dict[str, ExpressionMap]) -> list[Path]:
+    pictures, folder = [], places.out / "pictures"
+    section, map_ = next(iter(maps.items()))
+    sample, truth = open_sample(places.samples / section), _truth(places, section)
+    for gene in SHOWN:
+        pictures += [_draw_beside_truth(map_, truth, gene, folder / f"{section}_{gene}_truth.png")]
+    gene = SHOWN[0]
+    pictures += [_draw_spots(places, sample, map_.thumbnail, gene, folder / f"{section}_{gene}_spots.png")]
+    plot_map(map_, gene, folder / f"{section}_{gene}_map.png")
+    return [*pictures, folder / f"{section}_{gene}_map.png"]
+
+
+def _draw_beside_truth(map_: ExpressionMap, truth: Truth, gene: str, out: Path) -> Path:
+    answer = np.where(truth.tissue > 0.5, truth[gene], np.float32(np.nan))
+    figure = draw_planes(
+        {"truth": (answer, "molecules per patch"), "predicted": (_on_truth(map_, gene, truth), map_.units)},
+        truth.raster,
+        map_.thumbnail,
+        mpp=truth.mpp,
+        title=gene,
+        subtitle=f"{truth.section}, a patient never seen in training · cells of {map_.pitch_um:g} µm",
+    )
+    save(figure, out)
+    return out
+
+
+def _draw_spots(places: Places, sample: Sample, picture: Thumbnail, gene: str, out: Path) -> Path:
+    predicted = anndata.read_h5ad(places.out / "runs" / "miso" / "predictions" / f"{sample.name}.h5ad")
+    plot_spots(
+        sample.adata.obsm["spatial"],
+        sample.spot_diameter_um / sample.mpp,
+        {
+            "measured": dense_counts(sample.adata, [gene])[:, 0],
+            "predicted": np.asarray(predicted[:, [gene]].X)[:, 0],
+        },
+        picture,
+        out,
+        mpp=sample.mpp,
+        units="counts per spot",
+        title=gene,
+        subtitle=f"{sample.name}, a patient never seen in training",
+    )
+    return out
+
+
+def _report(out: Path, summary: dict[str, dict[str, object]], scores: pd.DataFrame, times: dict[str, float]) -> None:
+    groups = {"visible genes": scores[scores["visible"]], "invisible genes": scores[~scores["visible"]]}
+    names = [name for name in summary if name in scores]
+    figures = {
+        title: {name: float(group.groupby("gene")[name].mean().mean()) for name in [*names, "within_spot_r"]}
+        for title, group in groups.items()
+    }
+    columns = ["", *groups]
+    titles = {"within_spot_r": "patch, within spots"}
+    rows = [
+        (titles.get(name, f"{name}, at spots"), *(console.number(figures[group][name]) for group in groups))
+        for name in [*names, "within_spot_r"]
+    ]
+    console.show_table("Pearson's r on a patient never seen: mean over genes, raw counts", columns, rows)
+    console.show_table(
+        "seconds", ["stage", "s"], [(stage, f"{seconds:.1f}") for stage, seconds in [*times.items(), ("all", sum(times.values()))]]
+    )
+    with write_path(out / "figures.json") as temporary:
+        temporary.write_text(json.dumps({"pearson": figures, "seconds": times}, indent=1))
+    with write_path(out / "scores.csv") as temporary:
+        scores.to_csv(temporary, index=False)
