@@ -52,5 +52,5 @@ format: dev ## let ruff put the format right
 	$(BIN)/ruff format
 
 clean: ## remove .venv/, caches and what the demo wrote
-	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv miso-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    context_settings={"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]},
+    context_settings={
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "help_option_names": ["-h", "--help"],
+    },
 )
 for verb in (demo, process_her2st, train, generate_distillation_labels, predict, super_resolve, plot):
     app.command(name=verb.NAME, no_args_is_help=verb.NAME != "demo")(verb.command)

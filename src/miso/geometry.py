@@ -75,23 +75,29 @@ class PatchGrid:
         """Patch centres (…, patch, 2) of the tiles centred on `center_xy` (…, 2), in level-0 pixels."""
         return np.asarray(center_xy, dtype=np.float64)[..., None, :] + self.offsets_um() / slide_mpp
 
-    def disc_weights(self, diameter_um: float, subdivisions: int = 16) -> Float[NDArray[np.float32], " patch"]:
+    def disc_weights(
+        self, diameter_um: float, subdivisions: int = 16
+    ) -> Float[NDArray[np.float32], " patch"]:
         """Share of each patch that lies in the disc about the tile's centre, scaled to sum to 1.
 
         The share is counted on `subdivisions`² points a patch. A disc larger than the tile weights all alike.
         """
-        along = (np.arange(self.side * subdivisions) + 0.5) * self.patch_um / subdivisions - self.tile.side_um / 2
+        along = (
+            np.arange(self.side * subdivisions) + 0.5
+        ) * self.patch_um / subdivisions - self.tile.side_um / 2
         inside = along[:, None] ** 2 + along[None, :] ** 2 <= (diameter_um / 2) ** 2
         blocks = inside.reshape(self.side, subdivisions, self.side, subdivisions)
         share = blocks.mean(axis=(1, 3)).ravel()
-        return (share / share.sum()).astype(np.float32)
+        return np.asarray(share / share.sum(), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raster:
-    """A regular grid of square cells on a slide: `origin_xy` is the centre of cell [0, 0] in level-0 pixels,
-    `step_px` the distance between neighbouring cells, `shape` (rows, columns).
-    """  # fmt: skip
+    """A regular grid of square cells on a slide.
+
+    `origin_xy` is the centre of cell [0, 0] and `step_px` the distance between neighbouring cells, both in
+    level-0 pixels; `shape` is (rows, columns).
+    """
 
     origin_xy: tuple[float, float]
     step_px: float
@@ -101,29 +107,32 @@ class Raster:
     def over(cls, slide_size_px: tuple[int, int], step_px: float) -> "Raster":
         """Cover a whole slide (width, height), the first cell's corner on the slide's corner."""
         columns, rows = (math.ceil(side / step_px - 1e-6) for side in slide_size_px)
-        return cls(origin_xy=(step_px / 2, step_px / 2), step_px=step_px, shape=(max(rows, 1), max(columns, 1)))
+        return cls(
+            origin_xy=(step_px / 2, step_px / 2), step_px=step_px, shape=(max(rows, 1), max(columns, 1))
+        )
 
     def centers_xy(self, row: Int[NDArray[np.int64], "*n"], col: Int[NDArray[np.int64], "*n"]) -> Points:
         """Centres of cells, in level-0 pixels."""
         index = np.stack([np.asarray(col), np.asarray(row)], axis=-1)
-        return np.asarray(self.origin_xy) + index * self.step_px
+        return np.asarray(np.asarray(self.origin_xy) + index * self.step_px)
 
     def cells_of(self, xy: Points) -> Int[NDArray[np.int64], "*n 2"]:
         """(row, column) of the cells that contain the positions; may lie outside `shape`."""
         index = np.floor((np.asarray(xy, dtype=np.float64) - self.origin_xy) / self.step_px + 0.5)
-        return index[..., ::-1].astype(np.int64)
+        return np.asarray(index[..., ::-1], dtype=np.int64)
 
     def contains(self, cells: Int[NDArray[np.int64], "*n 2"]) -> NDArray[np.bool_]:
         """Whether (row, column) pairs lie inside `shape`."""
-        return np.all((cells >= 0) & (cells < np.asarray(self.shape)), axis=-1)
+        return np.asarray(np.all((cells >= 0) & (cells < np.asarray(self.shape)), axis=-1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileGrid:
-    """Tiles laid over a slide every `stride_px` tile pixels, so that each cell of the map is covered equally often.
+    """Tiles laid over a slide every `stride_px` tile pixels; each cell of the map is covered equally often.
 
-    The grid starts (tile − stride) before the slide's corner: with stride = tile / m every patch of the slide,
-    its borders included, is seen by m² tiles. The stride is a divisor of the tile and a multiple of the patch.
+    The grid starts (tile − stride) before the slide's corner: with stride = tile / m every patch of the
+    slide, its borders included, is seen by m² tiles. The stride divides the tile and is a multiple of the
+    patch.
     """
 
     patches: PatchGrid

@@ -66,7 +66,9 @@ class Encoder:
         """
         device = next((t.device for t in self.module.state_dict().values()), torch.device("cpu"))
         x = tiles.to(device).permute(0, 3, 1, 2).float() / 255  # (b, 3, H, W)
-        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (self.contract.mean, self.contract.std))
+        mean, std = (
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (self.contract.mean, self.contract.std)
+        )
         wants_bf16 = getattr(self.module, "autocast", False) and has_native_bf16(device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=wants_bf16):
             cls, patches = self.module((x - mean) / std)

@@ -7,6 +7,7 @@ surroundings. The tile feature is the mean, the spread and the centre-weighted m
 """
 
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ HAEMATOXYLIN = (0.650, 0.704, 0.286)
 EOSIN = (0.072, 0.990, 0.105)
 BLUR_SIGMAS_PX = (1.0, 2.0, 4.0)
 NUCLEAR_OD = (0.15, 0.30, 0.50, 0.75)
-"""Haematoxylin densities (above the tile's own background of stroma) that steps of darkness are counted at."""
+"""Haematoxylin densities beyond which the share of pixels is taken: from pale cytoplasm to dense nuclei."""
 CONTEXT_SIGMAS = (1.0, 2.5)
 """Reach of the surroundings' part, in patches (8 µm and 20 µm)."""
 N_CONTEXT = 10
@@ -75,17 +76,17 @@ class StainModule(nn.Module):
     def _colour(self, stains: Tensor) -> list[Tensor]:
         """Mean and spread of each stain, share of pixels above steps of haematoxylin, skewness."""
         mean = pool(stains)
-        centred = stains - F.interpolate(mean, scale_factor=PATCH_PX, mode="nearest")
-        variance = pool(centred**2)
-        spread = (variance + 1e-6).sqrt()
+        squares = stains * stains
+        second, third = pool(squares), pool(squares * stains)
+        spread = ((second - mean**2).clamp(min=0) + 1e-6).sqrt()
         nuclear = torch.cat([torch.sigmoid((stains[:, :1] - t) / 0.05) for t in NUCLEAR_OD], dim=1)
-        skewness = pool(centred**3) / (spread**3 + 1e-3)
+        skewness = (third - 3 * mean * second + 2 * mean**3) / (spread**3 + 1e-3)
         return [mean, spread, pool(nuclear), skewness]
 
     def _texture(self, stains: Tensor) -> list[Tensor]:
         """Edge strength and its anisotropy, and the energy and the dark part of three bands a stain."""
         blurred = [stains, *(blur(stains, sigma) for sigma in BLUR_SIGMAS_PX)]
-        bands = [fine - coarse for fine, coarse in zip(blurred[:-1], blurred[1:], strict=True)]
+        bands = [fine - coarse for fine, coarse in pairwise(blurred)]
         energy = [pool(band.abs()) for band in bands]
         blobs = [pool(band[:, :2].relu()) for band in bands[1:]]
         dx, dy = gradients(blurred[1])
@@ -103,12 +104,13 @@ def _unmixing_matrix() -> Float[Tensor, "3 3"]:
     vectors = torch.tensor([HAEMATOXYLIN, EOSIN])
     vectors = F.normalize(vectors, dim=1)
     residual = F.normalize(torch.linalg.cross(vectors[0], vectors[1]), dim=0)
-    return torch.linalg.inv(torch.stack([*vectors, residual]))
+    inverse: Tensor = torch.linalg.inv(torch.stack([*vectors, residual]))
+    return inverse
 
 
 @lru_cache(maxsize=32)
 def blur_matrix(size: int, sigma: float, *, mirrored: bool) -> Float[Tensor, "size size"]:
-    """The matrix that blurs a line of `size` samples with a Gaussian cut at 3 σ; its rows sum to 1.
+    """Return the matrix that blurs a line of samples with a Gaussian cut at 3 σ; its rows sum to 1.
 
     Beyond the ends the line is mirrored, or else left out and the rest weighted up. On a tile a product with
     this matrix is faster than a convolution.
@@ -135,7 +137,8 @@ def blur(image: Float[Tensor, "b c h w"], sigma: float, *, mirrored: bool = True
     """Blur each channel of an image with a Gaussian of `sigma` pixels."""
     down = blur_matrix(image.shape[2], sigma, mirrored=mirrored).to(image)
     along = blur_matrix(image.shape[3], sigma, mirrored=mirrored).to(image)
-    return down @ (image @ along.T)
+    blurred: Tensor = down @ (image @ along.T)
+    return blurred
 
 
 def gradients(image: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:

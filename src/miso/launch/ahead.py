@@ -1,7 +1,7 @@
 """Reading ahead: the next items are made in a thread while the present one is being used."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 END: Final = object()
 
 
-def read_ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T]:
     """Yield `items` in order, with up to `depth` of them made ahead by one background thread.
 
     What the iterable raises is raised here, in its place. Closing or dropping the generator cancels what has

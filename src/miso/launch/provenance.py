@@ -29,7 +29,10 @@ def fingerprint(path: Path) -> str:
 
 def stamp() -> dict[str, Any]:
     """Return the package's version and the time, for what is written now."""
-    return {"miso_version": version("miso-spatial"), "written": datetime.now(UTC).isoformat(timespec="seconds")}
+    return {
+        "miso_version": version("miso-spatial"),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

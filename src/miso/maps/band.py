@@ -38,8 +38,8 @@ class Band:
         side, width = self._total.shape
         if row != self.top or len(patches) != side:
             raise ValueError(
-                f"a tile on rows {row} to {row + len(patches)} is outside the band, which spans {self.top} to "
-                f"{self.top + side}"
+                f"a tile on rows {row} to {row + len(patches)} is outside the band, "
+                f"which spans {self.top} to {self.top + side}"
             )
         first, last = max(col, 0), min(col + side, width)
         inside = slice(first - col, last - col)
@@ -51,7 +51,7 @@ class Band:
         """Move down to `top` and return the means of the rows left behind (at most the band's height)."""
         done = min(top - self.top, len(self._total))
         total = np.where(self._total[:done] > 0, self._total[:done], np.float32(np.nan))
-        means = self._sum[:, :done] / total
+        means: Rows = (self._sum[:, :done] / total).astype(np.float32, copy=False)
         for array in (self._sum, self._total):
             kept = array.shape[-2] - done
             array[..., :kept, :] = array[..., done:, :]

@@ -78,8 +78,8 @@ def _at(sums: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64
 def tissue_mask(slide: Slide, mpp: float = MASK_MPP) -> TissueMask:
     """Find a slide's tissue on a thumbnail of `mpp` µm per pixel.
 
-    Otsu's threshold (IEEE Trans. SMC 9, 1979) of `staining` parts dense tissue from the rest; applied again to
-    that rest it parts pale stroma from glass. It is held between what is surely glass and what is surely
+    Otsu's threshold (IEEE Trans. SMC 9, 1979) of `staining` parts dense tissue from the rest; applied again
+    to that rest it parts pale stroma from glass. It is held between what is surely glass and what is surely
     tissue: a slide full of tissue is all tissue, and a blank one has none. Specks are dropped and small holes
     filled.
     """
@@ -114,7 +114,7 @@ def staining(image: RGB) -> Float[NDArray[np.float32], "height width"]:
 
 
 def otsu(values: Float[NDArray[np.float32], "*n"], bins: int = 256) -> float:
-    """Return the threshold that best parts the values in two classes; equal values lie above it, and none gives 0."""
+    """Return the threshold that best parts the values in two classes; equal values lie above it; 0 of none."""
     if not values.size:
         return 0.0
     counts, edges = np.histogram(values, bins=bins)

@@ -26,8 +26,8 @@ def cells_under_spots(
 def within_spot_r(predicted: Plane, truth: Plane, cells: Int[NDArray[np.int64], "cell 3"]) -> float:
     """Pearson's r over the cells under spots, each spot's own mean taken off both sides.
 
-    It is what super-resolution adds: a map that is flat within every spot scores nothing. NaN where the truth,
-    or the map, does not vary within spots. Cells that the map did not see are left out.
+    It is what super-resolution adds: a map that is flat within every spot scores nothing. NaN where the
+    truth, or the map, does not vary within spots. Cells that the map did not see are left out.
     """
     spot, row, col = cells.T
     p, t = predicted[row, col].astype(np.float64), truth[row, col].astype(np.float64)
@@ -37,7 +37,9 @@ def within_spot_r(predicted: Plane, truth: Plane, cells: Int[NDArray[np.int64], 
     return float((p * t).sum() / norm) if norm > 1e-9 * max(len(p), 1) else float("nan")
 
 
-def _off_their_mean(values: Float[NDArray[np.float64], " cell"], group: Int[NDArray[np.int64], " cell"]) -> NDArray[np.float64]:
+def _off_their_mean(
+    values: Float[NDArray[np.float64], " cell"], group: Int[NDArray[np.int64], " cell"]
+) -> NDArray[np.float64]:
     sizes = np.bincount(group)
     sums = np.bincount(group, weights=values)
     return np.asarray(values - (sums / np.maximum(sizes, 1))[group])

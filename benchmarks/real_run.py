@@ -1,0 +1,78 @@
+"""Time and peak memory of each command of the main road on HER2ST C2–C5, as the README prints them.
+
+Each command is a process of its own; its peak memory is what the operating system reports when it ends.
+
+    .venv/bin/python benchmarks/real_run.py --data ../shared/data/her2st --work /tmp/miso-run
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from real_sections import copy_of
+
+from miso.verbs.console import show_table
+
+KIB_PER_MB = 1024  # Linux counts ru_maxrss in KiB
+RESULTS = Path(__file__).parent / "results" / "real_run.json"
+
+
+def road(data: Path, work: Path) -> dict[str, str]:
+    """Return the README's commands, with this run's folders."""
+    samples, teachers, students = data / "processed_data", work / "runs" / "c", work / "runs" / "c-distil"
+    return {
+        "process": f"process-her2st --path-dataset {data} --encoder stain",
+        "train": f"train --config-name train_her2st cohort.path={samples} cohort.also=[ERBB2] "
+        f"splits=leave_one_sample_out run_dir={teachers}",
+        "label": f"generate-distillation-labels --config-name train_her2st cohort.path={samples} "
+        f"run_dir={teachers}",
+        "distil": f"train --config-name distil cohort.path={samples} run_dir={students}",
+        "super-resolve": f"super-resolve {students} --slide {data}/images/HE/C5.jpg --genes ERBB2,FASN,KRT8 "
+        f"--out {work}/maps/C5.zarr",
+        "plot": f"plot {work}/maps/C5.zarr --gene KRT8 --out {work}/KRT8.png",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of HER2ST with sections C2 to C5")
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder for a copy and all results")
+    args = parser.parse_args()
+    if args.work.exists() and any(args.work.iterdir()):
+        parser.error(
+            f"{args.work} is not empty; finished stages would be skipped and their times mean nothing"
+        )
+    data = copy_of(args.data, args.work)
+    figures = {stage: measure(command) for stage, command in road(data, args.work).items()}
+    rows = [
+        (stage, f"{f['wall_s']:.0f}", f"{f['cpu_s']:.0f}", f"{f['peak_mb']:.0f}")
+        for stage, f in figures.items()
+    ]
+    show_table("HER2ST C2–C5, stain encoder", ["stage", "wall s", "CPU s", "peak MB"], rows)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "stages": figures}, indent=1) + "\n")
+
+
+def measure(command: str) -> dict[str, float]:
+    """Run one command of MISO; return its wall and CPU seconds and its peak memory in MB."""
+    start = time.monotonic()
+    process = subprocess.Popen([Path(sys.executable).with_name("miso"), *shlex.split(command)])
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"miso {command} failed")
+    return {
+        "wall_s": round(time.monotonic() - start, 1),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_mb": round(usage.ru_maxrss / KIB_PER_MB, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
