@@ -64,7 +64,9 @@ def open_cohort(
         samples = {name: samples[name] for name in only}
     encoders = {sample.encoder_id for sample in samples.values()}
     if len(encoders) > 1:
-        raise CohortError(f"the samples in {path} come from different encoders: {', '.join(sorted(encoders))}")
+        raise CohortError(
+            f"the samples in {path} come from different encoders: {', '.join(sorted(encoders))}"
+        )
     _check_tiles(samples)
     wanted = list(dict.fromkeys([*read_gene_list(genes), *also])) if genes else None
     chosen = choose_genes(wanted, {name: sample.adata.var_names for name, sample in samples.items()}, missing)
@@ -72,7 +74,7 @@ def open_cohort(
 
 
 def _check_tiles(samples: dict[str, Sample]) -> None:
-    """Refuse tiles of different sizes; resolutions within 5 % are alike, since each slide's level has its own."""
+    """Refuse tiles that differ in size, or by 5 % in resolution: every slide's level has its own."""
     first, *others = samples.values()
     for other in others:
         ours, theirs = first.grid.tile, other.grid.tile
@@ -85,10 +87,16 @@ def _check_tiles(samples: dict[str, Sample]) -> None:
 
 def _open_all(path: Path) -> dict[str, Sample]:
     if not path.is_dir():
-        raise CohortError(f"no folder at {path}; cohort.path is a folder of Samples (miso process-her2st writes one)")
-    folders = sorted(file.parent for file in path.glob(f"*/{MANIFEST}") if not file.parent.name.startswith("."))
+        raise CohortError(
+            f"no folder at {path}; cohort.path is a folder of Samples (miso process-her2st writes one)"
+        )
+    folders = sorted(
+        file.parent for file in path.glob(f"*/{MANIFEST}") if not file.parent.name.startswith(".")
+    )
     if not folders:
-        raise CohortError(f"no Samples in {path}: none of its folders has a {MANIFEST} (miso process-her2st writes them)")
+        raise CohortError(
+            f"no Samples in {path}: none of its folders has a {MANIFEST} (miso process-her2st writes them)"
+        )
     samples: dict[str, Sample] = {}
     for folder in folders:
         sample = open_sample(folder)

@@ -61,7 +61,11 @@ def extract_features(
     grid = PatchGrid(tile=tile, patch_px=encoder.patch_px)
     stain = load_encoder("stain")
     store = _ShardStore(folder, key, len(center_xy), encoder, grid, stain.tile_dim)
-    todo = [index for index in store.missing() for index in range(index, min(index + SHARD, len(center_xy)), BATCH)]
+    todo = [
+        index
+        for index in store.missing()
+        for index in range(index, min(index + SHARD, len(center_xy)), BATCH)
+    ]
     batches = read_ahead(_batches(slide, tile, center_xy, todo))
     with closing(batches):
         for start, images in track(batches, len(todo), f"encoding {slide.path.name}"):
@@ -110,7 +114,7 @@ class _ShardStore:
             journal = json.loads(self.files.journal.read_text())
         except ValueError:  # a power cut can leave an empty file
             return []
-        return list(journal["done"]) if journal["key"] == self._key else []
+        return list(journal["done"]) if (journal["key"], journal["shard"]) == (self._key, SHARD) else []
 
     def missing(self) -> list[int]:
         """First rows of the shards that are still to be made."""
@@ -131,7 +135,7 @@ class _ShardStore:
         self._patches.flush()
         self._done.append(shard)
         temporary = self.files.journal.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"key": self._key, "done": self._done}))
+        temporary.write_text(json.dumps({"key": self._key, "shard": SHARD, "done": self._done}))
         temporary.replace(self.files.journal)
 
     def close(self) -> Features:
@@ -140,6 +144,10 @@ class _ShardStore:
         return self.files
 
 
-def _open(path: Path, mode: str, dtype: str, shape: tuple[int, ...]) -> "np.memmap[tuple[int, ...], np.dtype[np.float32]]":
-    opened: np.memmap[tuple[int, ...], np.dtype[np.float32]] = np.lib.format.open_memmap(path, mode, dtype, shape)
+def _open(
+    path: Path, mode: str, dtype: str, shape: tuple[int, ...]
+) -> "np.memmap[tuple[int, ...], np.dtype[np.float32]]":
+    opened: np.memmap[tuple[int, ...], np.dtype[np.float32]] = np.lib.format.open_memmap(
+        path, mode, dtype, shape
+    )
     return opened

@@ -26,7 +26,9 @@ def read_gene_list(source: str) -> list[str]:
     elif Path(source).is_file():
         text = _read_text(Path(source))
     else:
-        raise CohortError(f"no gene list at {source!r}; give a text or CSV file with one symbol a line, or {HER2ST_PANEL!r}")
+        raise CohortError(
+            f"no gene list at {source!r}; give a text or CSV file with one symbol a line, or {HER2ST_PANEL!r}"
+        )
     rows = (row[0].strip() for row in csv.reader(text.splitlines()) if row)
     genes = [gene for gene in rows if gene and gene.lower() not in {"gene", "genes", "symbol", "gene_name"}]
     if not genes:
@@ -44,7 +46,9 @@ def _read_text(path: Path) -> str:
         raise CohortError(f"the gene list {str(path)!r} is no text; give one symbol a line") from err
 
 
-def choose_genes(wanted: list[str] | None, available: dict[str, Iterable[str]], missing: Missing) -> list[str]:
+def choose_genes(
+    wanted: list[str] | None, available: dict[str, Iterable[str]], missing: Missing
+) -> list[str]:
     """Return the genes that a cohort is trained on.
 
     Parameters
@@ -65,7 +69,9 @@ def choose_genes(wanted: list[str] | None, available: dict[str, Iterable[str]], 
     shared = set.intersection(*sets.values())
     if wanted is None:
         if not shared:
-            raise CohortError(f"no gene is in every sample ({', '.join(sorted(sets))}); are they of one species and kind?")
+            raise CohortError(
+                f"no gene is in every sample ({', '.join(sorted(sets))}); are they of one species and kind?"
+            )
         first = next(iter(available.values()))
         return [gene for gene in first if gene in shared]
     kept = [gene for gene in wanted if gene in shared]

@@ -55,19 +55,28 @@ def find_sections(folder: Path) -> list[SectionFiles]:
     selections: dict[str, Path] = {}
     for name in SELECTION_FOLDERS:
         selections |= _by_section(folder / name, ("_selection.tsv.gz", "_selection.tsv"))
-    for part, found in (("count-matrices/*.tsv.gz", counts), ("images/HE/*.jpg", images), ("spot-selections/*.tsv.gz", selections)):
+    for part, found in (
+        ("count-matrices/*.tsv.gz", counts),
+        ("images/HE/*.jpg", images),
+        ("spot-selections/*.tsv.gz", selections),
+    ):
         if not found:
             raise SampleError(f"{folder} is no HER2ST folder: it has no {part}")
     names = sorted(counts.keys() & images.keys() & selections.keys())
     if not names:
-        raise SampleError(f"no section of {folder} has counts, an image and a spot selection; counts: {', '.join(sorted(counts))}")
+        raise SampleError(
+            f"no section of {folder} has counts, an image and a spot selection; "
+            f"counts: {', '.join(sorted(counts))}"
+        )
     return [SectionFiles(name=n, counts=counts[n], selection=selections[n], image=images[n]) for n in names]
 
 
 def _by_section(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))  # macOS leaves ._C2.tsv.gz
+    paths = sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".")
+    )  # macOS leaves ._C2.tsv.gz
     pairs = [(path, suffix) for suffix in suffixes for path in paths if path.name.lower().endswith(suffix)]
     return {path.name[: -len(suffix)]: path for path, suffix in reversed(pairs)}  # the first suffix wins
 
@@ -107,10 +116,14 @@ def read_section(files: SectionFiles) -> tuple[Spots, Resolution]:
 
 
 def _left_out(read: int, unselected: int, kept: int, counted: int) -> list[str]:
+    selected = read - unselected
     notes = [
         (unselected, f"{unselected} of {read} spots are marked as not selected and were left out"),
-        (read - unselected - kept, f"{read - unselected - kept} of {read} selected spots have no counts and were dropped"),
-        (counted - kept, f"{counted - kept} of {counted} rows of counts have no selected spot and were dropped"),
+        (selected - kept, f"{selected - kept} of {selected} selected spots have no counts and were dropped"),
+        (
+            counted - kept,
+            f"{counted - kept} of {counted} rows of counts have no selected spot and were dropped",
+        ),
     ]
     return [sentence for number, sentence in notes if number]
 
@@ -129,13 +142,16 @@ def _read_positions(path: Path) -> pd.DataFrame:
     if missing:
         raise SampleError(
             f"{path.name!r} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"a HER2ST spot selection has x, y, pixel_x and pixel_y (found: {', '.join(map(str, table.columns[:8]))})"
+            "a HER2ST spot selection has x, y, pixel_x and pixel_y "
+            f"(found: {', '.join(map(str, table.columns[:8]))})"
         )
     columns = [*POSITION_COLUMNS, *(column for column in REFINED_COLUMNS if column in table.columns)]
     numeric = table[columns].apply(pd.to_numeric, errors="coerce")
     bad = int((~np.isfinite(numeric.to_numpy(dtype=np.float64))).any(axis=1).sum())
     if bad or table.empty:
-        raise SampleError(f"{path.name!r} has {f'{bad} rows without numbers' if bad else 'no rows'} in {', '.join(columns)}")
+        raise SampleError(
+            f"{path.name!r} has {f'{bad} rows without numbers' if bad else 'no rows'} in {', '.join(columns)}"
+        )
     numeric["array_x"] = numeric.get("new_x", numeric["x"])
     numeric["array_y"] = numeric.get("new_y", numeric["y"])
     numeric.index = pd.Index([f"{x:.0f}x{y:.0f}" for x, y in zip(numeric["x"], numeric["y"], strict=True)])
@@ -147,7 +163,9 @@ def _selected(path: Path, positions: pd.DataFrame, table: pd.DataFrame) -> pd.Da
     selected = table["selected"] == 1 if "selected" in table else pd.Series(True, index=table.index)
     kept = positions[selected.to_numpy()]
     if kept.empty:
-        raise SampleError(f"none of the {len(table)} spots of {path.name!r} is marked as selected (selected = 1)")
+        raise SampleError(
+            f"none of the {len(table)} spots of {path.name!r} is marked as selected (selected = 1)"
+        )
     if kept.index.has_duplicates:
         raise SampleError(f"{path.name!r} names the spot {kept.index[kept.index.duplicated()][0]} twice")
     kept.attrs.update(read=len(table), unselected=int((~selected).sum()))
@@ -159,10 +177,15 @@ def _read_counts(path: Path) -> pd.DataFrame:
     if table.empty:
         raise SampleError(f"{path.name!r} holds no counts")
     if not all(kind.kind in "iuf" for kind in table.dtypes):
-        raise SampleError(f"{path.name!r} holds something other than numbers; a count matrix has a row a spot, a column a gene")
+        raise SampleError(
+            f"{path.name!r} holds something other than numbers; "
+            "a count matrix has a row a spot, a column a gene"
+        )
     values = table.to_numpy()
     if not np.isfinite(values).all() or (values < 0).any():
-        raise SampleError(f"{path.name!r} holds negative or missing counts; is it normalised already, or cut off?")
+        raise SampleError(
+            f"{path.name!r} holds negative or missing counts; is it normalised already, or cut off?"
+        )
     table.index = table.index.astype(str)
     if table.index.has_duplicates:
         raise SampleError(f"{path.name!r} names the spot {table.index[table.index.duplicated()][0]} twice")

@@ -9,7 +9,9 @@ DEFAULT_K = 37
 """A centre and three hexagonal rings."""
 
 
-def nearest_spots(center_um: Float[NDArray[np.float64], "spot 2"], k: int) -> Int[NDArray[np.int64], "spot k"]:
+def nearest_spots(
+    center_um: Float[NDArray[np.float64], "spot 2"], k: int
+) -> Int[NDArray[np.int64], "spot k"]:
     """Find each spot's k nearest spots, itself included; fewer than k spots give as many as there are."""
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")

@@ -17,9 +17,9 @@ from miso.errors import AlignmentError, MisoError, SampleError
 from miso.geometry import TileSpec
 from miso.launch import replace_folder
 from miso.launch.progress import Track, silent
+from miso.launch.provenance import differences, fingerprint, stamp
 from miso.samples.extract import Features, extract_features
 from miso.samples.neighbors import DEFAULT_K, nearest_spots
-from miso.launch.provenance import differences, fingerprint, stamp
 from miso.samples.sample import MANIFEST, SCHEMA, Sample, open_sample, read_manifest
 from miso.samples.spots import Spots
 from miso.slides import Slide
@@ -92,7 +92,11 @@ def process_section(
     if draw_alignment is not None:
         draw_alignment(partial / "alignment.png", spots, slide)
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
-    for file in (features.tiles, features.stain, features.journal):  # last: until here a rerun computes nothing again
+    for file in (
+        features.tiles,
+        features.stain,
+        features.journal,
+    ):  # last: until here a rerun computes nothing again
         file.unlink()
     replace_folder(partial, out)
     return open_sample(out), True
@@ -125,7 +129,8 @@ def _already_there(out: Path, settings: dict[str, Any]) -> bool:
         differing = differences(found["settings"], settings)
         if differing:
             raise SampleError(
-                f"{out} was made with other settings: {'; '.join(differing)}. Remove that folder or choose another output"
+                f"{out} was made with other settings: {'; '.join(differing)}. "
+                "Remove that folder or choose another output"
             )
         return True
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -137,7 +142,11 @@ def _check_on_slide(spots: Spots, slide: Slide, name: str) -> None:
     inside = np.all((spots.center_xy >= 0) & (spots.center_xy < slide.size_px), axis=1)
     if not inside.all():
         swapped = np.all((spots.center_xy[:, ::-1] >= 0) & (spots.center_xy[:, ::-1] < slide.size_px))
-        hint = "with x and y swapped they all fit" if swapped else "is this the image that the spots were placed on?"
+        hint = (
+            "with x and y swapped they all fit"
+            if swapped
+            else "is this the image that the spots were placed on?"
+        )
         raise AlignmentError(
             f"{(~inside).sum()} of {len(spots)} spots of {name!r} lie off the image of "
             f"{slide.size_px[0]} × {slide.size_px[1]} px; {hint}"
@@ -163,4 +172,3 @@ def _annotate(
     adata.obsm["neighbors"] = neighbors
     adata.uns["miso"] = json.loads(json.dumps(manifest))
     return adata
-

@@ -7,12 +7,13 @@ from typing import Any
 
 import anndata
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float16, Int
 from numpy.typing import NDArray
 
 from miso.errors import SampleError
 from miso.geometry import PatchGrid, TileSpec
 from miso.samples.labels import LabelSet, open_labels
+from miso.samples.neighbors import nearest_spots
 
 MANIFEST = "sample.json"
 SCHEMA = 1
@@ -59,11 +60,13 @@ class Sample:
 
     @cached_property
     def adata(self) -> anndata.AnnData:
-        """Spots × genes: `X` counts, `obsm["spatial"]`, `["tile_features"]`, `["neighbors"]`, `uns["miso"]`."""
+        """Spots × genes: `X` counts; `obsm` spatial, tile_features, neighbors; `uns["miso"]`."""
         try:
             return anndata.read_h5ad(self.path / "adata.h5ad")
         except (OSError, KeyError) as err:
-            raise SampleError(f"{self.path / 'adata.h5ad'} is damaged ({err}); process the section again") from err
+            raise SampleError(
+                f"{self.path / 'adata.h5ad'} is damaged ({err}); process the section again"
+            ) from err
 
     @cached_property
     def patch_features(self) -> Float16[NDArray[np.float16], "spot patch dim"]:
@@ -72,9 +75,18 @@ class Sample:
             mapped: Float16[NDArray[np.float16], "spot patch dim"] = np.load(
                 self.path / "patch_features.npy", mmap_mode="r"
             )
-        except (OSError, ValueError) as err:
-            raise SampleError(f"{self.path / 'patch_features.npy'} is damaged ({err}); process it again") from err
+        except (OSError, ValueError, EOFError) as err:
+            raise SampleError(
+                f"{self.path / 'patch_features.npy'} is damaged ({err}); process it again"
+            ) from err
         return mapped
+
+    def neighbors(self, k: int) -> Int[NDArray[np.int64], "spot k"]:
+        """List each spot's k nearest, itself first: those stored where they are long enough."""
+        stored = self.adata.obsm["neighbors"]
+        if stored.shape[1] >= min(k, len(stored)):
+            return np.asarray(stored[:, :k], dtype=np.int64)
+        return nearest_spots(self.adata.obsm["spatial"] * self.mpp, k)
 
     @property
     def label_sets(self) -> list[str]:
@@ -93,7 +105,8 @@ class Sample:
         if name not in there:
             raise SampleError(
                 f"sample {self.name!r} has no label set {name!r} "
-                f"({'there: ' + ', '.join(there) if there else 'none at all'}); miso generate-distillation-labels makes them"
+                f"({'there: ' + ', '.join(there) if there else 'none at all'}); "
+                "miso generate-distillation-labels makes them"
             )
         return open_labels(self.path / "labels" / name)
 
@@ -128,7 +141,6 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     except (json.JSONDecodeError, UnicodeDecodeError) as err:
         raise SampleError(f"{file} is damaged ({err}); process the section again") from err
     return manifest
-
 
 
 def slide_fingerprint(sample: Sample) -> str:

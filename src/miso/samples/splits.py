@@ -67,8 +67,8 @@ def read_splits(source: str, patients: dict[str, str]) -> Splits:
     usable = [fold for fold in folds if fold is not None]
     if not usable:
         raise SplitError(
-            f"splits {source!r}: no fold has anything to train on and to test on among {', '.join(sorted(known))}; "
-            "pass splits=leave_one_sample_out, or a JSON file of your own"
+            f"splits {source!r}: no fold has anything to train on and to test on "
+            f"among {', '.join(sorted(known))}; pass splits=leave_one_sample_out, or a JSON file of your own"
         )
     return Splits(unit=unit, folds=usable, notes=tuple(notes))
 
@@ -84,7 +84,8 @@ def _load(source: str) -> dict[str, Any]:
     path = files("miso.assets") / "her2st_folds.json" if source == HER2ST_FOLDS else Path(source)
     if not path.is_file():
         raise SplitError(
-            f"no splits at {source!r}; give a JSON file, 'leave_one_sample_out', 'leave_one_patient_out' or {HER2ST_FOLDS!r}"
+            f"no splits at {source!r}; give a JSON file, "
+            f"'leave_one_sample_out', 'leave_one_patient_out' or {HER2ST_FOLDS!r}"
         )
     try:
         content = json.loads(path.read_text())
@@ -99,19 +100,29 @@ def _leave_one_out(source: str, patients: dict[str, str]) -> dict[str, Any]:
     unit: Unit = "patient" if source == "leave_one_patient_out" else "sample"
     units = sorted(_members(unit, patients))
     if len(units) < 3:
-        raise SplitError(f"splits={source} needs at least three {unit}s (train, val, test), but there are {len(units)}")
+        raise SplitError(
+            f"splits={source} needs at least three {unit}s (train, val, test), but there are {len(units)}"
+        )
     folds = [
-        {"test": [u], "val": [units[(i + 1) % len(units)]], "train": [w for w in units if w not in {u, units[(i + 1) % len(units)]}]}
+        {
+            "test": [u],
+            "val": [units[(i + 1) % len(units)]],
+            "train": [w for w in units if w not in {u, units[(i + 1) % len(units)]}],
+        }
         for i, u in enumerate(units)
     ]
     return {"unit": unit, "folds": folds}
 
 
+def _are_names(part: Any) -> bool:
+    return isinstance(part, list) and all(isinstance(name, str) for name in part)
+
+
 def _fold(
     index: int, fold: Any, known: dict[str, list[str]], notes: list[str], *, forgiving: bool
 ) -> Fold | None:
-    if not isinstance(fold, dict) or not all(isinstance(fold.get(part), list) for part in PARTS):
-        raise SplitError(f"fold {index}: expected lists 'train', 'val' and 'test'")
+    if not isinstance(fold, dict) or not all(_are_names(fold.get(part)) for part in PARTS):
+        raise SplitError(f"fold {index}: expected lists 'train', 'val' and 'test' of names")
     seen: dict[str, str] = {}
     for part in PARTS:
         for name in fold[part]:
@@ -125,8 +136,11 @@ def _fold(
     if not resolved.train or (forgiving and not resolved.test):
         if not forgiving:
             raise SplitError(f"fold {index} has nothing to train on")
-        notes.append(f"fold {index} of the benchmark is left out: {'nothing to train on' if not resolved.train else 'its test patients are not here'}")
+        reason = "its test patients are not here" if resolved.train else "nothing to train on"
+        notes.append(f"fold {index} of the benchmark is left out: {reason}")
         return None
     if absent:
-        notes.append(f"fold {index} of the benchmark runs without {', '.join(sorted(absent))}, which are not here")
+        notes.append(
+            f"fold {index} of the benchmark runs without {', '.join(sorted(absent))}, which are not here"
+        )
     return resolved

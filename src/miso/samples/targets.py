@@ -1,4 +1,4 @@
-"""What is predicted, by name: a transform of counts, or a table of the Sample. Units travel with the values."""
+"""What is predicted, by name: a transform of counts, or a table of the Sample; units travel with values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,14 @@ def _file(target: Target) -> None:
 
 
 _file(Target(name="raw", units="counts per spot", nonnegative=True, transform=lambda counts, total: counts))
-_file(Target(name="log1p", units="ln(1 + counts)", nonnegative=True, transform=lambda counts, total: np.log1p(counts)))
+_file(
+    Target(
+        name="log1p",
+        units="ln(1 + counts)",
+        nonnegative=True,
+        transform=lambda counts, total: np.log1p(counts),
+    )
+)
 _file(
     Target(
         name="log1p_cp10k",
@@ -58,5 +65,5 @@ def target_values(sample: Sample, target: Target, genes: list[str]) -> Values:
 
 
 def dense_counts(adata: anndata.AnnData, genes: list[str]) -> Values:
-    """Counts of some genes as a dense array."""
+    """Return the counts of some genes as a dense array."""
     return np.asarray(adata.X[:, adata.var_names.get_indexer(genes)].toarray(), dtype=np.float32)

@@ -38,8 +38,9 @@ def box_shrink(
 
 
 def _edges(length: int, cells: int) -> Edges:
-    """First pixel of each cell, and the end of the last."""
-    return np.floor(np.arange(cells + 1) * (length / cells) + 0.5).astype(np.int64)
+    """First pixel of each cell, and the end of the last: k · length / cells to the nearest whole number."""
+    edges: Edges = (2 * np.arange(cells + 1, dtype=np.int64) * length + cells) // (2 * cells)
+    return edges
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:

@@ -101,7 +101,7 @@ class Slide(ABC):
             If the file turns out to be damaged there.
         """
         scale = mpp / self.mpp
-        index = max((i for i, level in enumerate(self.levels) if level.downsample <= scale * (1 + SAME_SCALE)), default=0)
+        index = self._level_for(scale)
         downsample = self.levels[index].downsample
         step = scale / downsample
         x, y = origin_xy[0] / downsample, origin_xy[1] / downsample
@@ -120,8 +120,13 @@ class Slide(ABC):
         width, height = self.size_px
         scale = max(max(width, height) / max_px, 1.0)
         size = max(round(width / scale), 1), max(round(height / scale), 1)
-        index = max((i for i, level in enumerate(self.levels) if level.downsample <= scale * (1 + SAME_SCALE)), default=0)
+        index = self._level_for(scale)
         return self._shrink(index, size), scale
+
+    def _level_for(self, scale: float) -> int:
+        """Return the coarsest level that is no coarser than `scale` level-0 pixels a pixel."""
+        fine = [i for i, level in enumerate(self.levels) if level.downsample <= scale * (1 + SAME_SCALE)]
+        return max(fine, default=0)
 
     def _shrink(self, index: int, size_px: tuple[int, int]) -> RGB:
         return box_shrink(partial(self._read_region, index), self.levels[index].size_px, size_px)
@@ -149,9 +154,12 @@ class Slide(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
         resolution = str(self._resolution) if self._resolution else "resolution unknown"
-        return f"{type(self).__name__}({self.path.name!r}, {self.size_px[0]} × {self.size_px[1]} px, {resolution})"
+        width, height = self.size_px
+        return f"{type(self).__name__}({self.path.name!r}, {width} × {height} px, {resolution})"

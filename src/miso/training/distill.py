@@ -18,7 +18,6 @@ from miso.samples.labels import LabelSet, write_labels
 from miso.training.config import CohortConfig, TrainConfig
 from miso.training.folder import RunFolder
 from miso.training.run import required
-from miso.training.sections import neighbor_lists
 
 Values = Float[NDArray[np.float32], "spot gene"]
 
@@ -140,5 +139,5 @@ def predict_sample(checkpoint: Checkpoint, sample: Sample) -> Values:
             f"the teachers with {checkpoint.encoder}"
         )
     features = torch.from_numpy(sample.adata.obsm["tile_features"])
-    values = checkpoint.model(features, neighbor_lists(sample, checkpoint.knn))
+    values = checkpoint.model(features, torch.from_numpy(sample.neighbors(checkpoint.knn)))
     return np.asarray((values.clamp(min=0) if checkpoint.nonnegative else values).numpy())

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from miso.samples import Cohort, Sample
-from miso.samples.neighbors import nearest_spots
 from miso.samples.targets import target_values
 
 
@@ -44,16 +43,8 @@ def load_section(sample: Sample, cohort: Cohort, knn: int, device: torch.device)
         name=sample.name,
         features=torch.from_numpy(adata.obsm["tile_features"]).to(device),
         stain=torch.from_numpy(adata.obsm["stain_features"]).to(device),
-        neighbors=neighbor_lists(sample, knn).to(device),
+        neighbors=torch.from_numpy(sample.neighbors(knn)).to(device),
         center_um=torch.from_numpy(adata.obsm["spatial"] * sample.mpp).float().to(device),
         total=torch.from_numpy(adata.obs["total_counts"].to_numpy(dtype=np.float32)).to(device),
         y=torch.from_numpy(target_values(sample, cohort.target, cohort.genes)).to(device),
     )
-
-
-def neighbor_lists(sample: Sample, knn: int) -> Int[Tensor, "spot k"]:
-    """Take the stored lists where they are long enough, else search again."""
-    stored = sample.adata.obsm["neighbors"]
-    if stored.shape[1] >= min(knn, len(stored)):
-        return torch.from_numpy(stored[:, :knn].astype(np.int64))
-    return torch.from_numpy(nearest_spots(sample.adata.obsm["spatial"] * sample.mpp, knn))

@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from miso.errors import ConfigError
 from miso.registry import unknown
@@ -33,8 +34,8 @@ def read_config(name: str, overrides: list[str], folder: Path | None = None) -> 
     try:
         with _source(folder):
             raw = compose(config_name=name, overrides=added)
-    except HydraException as err:
-        raise ConfigError(f"configuration {name!r}: {_first_line(err)}") from err
+    except (HydraException, YAMLError) as err:
+        raise ConfigError(f"configuration {name!r}: {' '.join(str(err).split())}") from err
     _check_keys(raw, TrainConfig, "")
     try:
         typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), raw))
@@ -52,15 +53,18 @@ def _source(folder: Path | None) -> Any:
 
 
 def _check_keys(raw: DictConfig, schema: Any, prefix: str) -> None:
-    known = {field.name: field for field in fields(schema)}
-    for key in raw:
+    known: dict[str, Any] = {field.name: field.default_factory for field in fields(schema)}
+    for key in map(str, raw):
         if key not in known:
             raise ConfigError(unknown("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in known]))
         if OmegaConf.is_missing(raw, key):
             raise ConfigError(f"{prefix}{key} is not set; pass {prefix}{key}=…")
-        factory = known[str(key)].default_factory
-        if is_dataclass(factory) and isinstance(raw[key], DictConfig):
-            _check_keys(raw[key], factory, f"{prefix}{key}.")
+        if is_dataclass(known[key]):
+            if not isinstance(raw[key], DictConfig):
+                raise ConfigError(
+                    f"{prefix}{key} holds settings of its own ({prefix}{key}.…), not {raw[key]!r}"
+                )
+            _check_keys(raw[key], known[key], f"{prefix}{key}.")
 
 
 def _first_line(err: Exception) -> str:

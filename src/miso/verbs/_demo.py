@@ -81,7 +81,9 @@ def walk(out: Path, seed: int) -> None:
     _report(out, {**teachers, **students}, scores, times)
     console.tell("pictures:\n" + "\n".join(f"  {picture}" for picture in pictures))
     name, first = next(iter(maps.items()))
-    console.tell(f"draw another gene: miso plot {first.path} --gene {SHOWN[1]} --out {SHOWN[1]}.png   (section {name})")
+    console.tell(
+        f"draw another gene: miso plot {first.path} --gene {SHOWN[1]} --out {SHOWN[1]}.png   (section {name})"
+    )
 
 
 def _held_out(places: Places) -> list[str]:
@@ -104,7 +106,9 @@ def _score(places: Places, maps: dict[str, ExpressionMap]) -> pd.DataFrame:
     rows = []
     for section, map_ in maps.items():
         sample, truth = open_sample(places.samples / section), _truth(places, section)
-        cells = cells_under_spots(truth.raster, sample.adata.obsm["spatial"], sample.spot_diameter_um / sample.mpp)
+        cells = cells_under_spots(
+            truth.raster, sample.adata.obsm["spatial"], sample.spot_diameter_um / sample.mpp
+        )
         visible = dict(zip(truth.genes, truth.visible.tolist(), strict=True))
         for gene in map_.genes:
             plane = _on_truth(map_, gene, truth)
@@ -113,14 +117,16 @@ def _score(places: Places, maps: dict[str, ExpressionMap]) -> pd.DataFrame:
     metrics = pd.concat(
         pd.read_parquet(places.out / "runs" / model / "metrics.parquet") for model in ("miso", "patch")
     )
-    r = metrics[metrics["metric"] == "pearson"].pivot_table(index=["sample", "gene"], columns="model", values="value")
+    r = metrics[metrics["metric"] == "pearson"].pivot_table(
+        index=["sample", "gene"], columns="model", values="value"
+    )
     return within.merge(r.reset_index(), on=["sample", "gene"])
 
 
 def _on_truth(map_: ExpressionMap, gene: str, truth: Truth) -> np.ndarray:
     """Read a map at the centres of the truth's cells, NaN off the tissue."""
-    rows, columns = np.indices(truth.tissue.shape)
-    values = map_.at(truth.raster.centers_xy(rows, columns), gene)
+    row, column = np.moveaxis(np.argwhere(np.ones_like(truth.tissue)), -1, 0)
+    values = map_.at(truth.raster.centers_xy(row, column), gene).reshape(truth.tissue.shape)
     return np.where(truth.tissue > 0.5, values, np.float32(np.nan))
 
 
@@ -169,7 +175,9 @@ def _draw_spots(places: Places, sample: Sample, picture: Thumbnail, gene: str, o
     return out
 
 
-def _report(out: Path, summary: dict[str, dict[str, object]], scores: pd.DataFrame, times: dict[str, float]) -> None:
+def _report(
+    out: Path, summary: dict[str, dict[str, object]], scores: pd.DataFrame, times: dict[str, float]
+) -> None:
     groups = {"visible genes": scores[scores["visible"]], "invisible genes": scores[~scores["visible"]]}
     names = [name for name in summary if name in scores]
     figures = {
@@ -184,7 +192,9 @@ def _report(out: Path, summary: dict[str, dict[str, object]], scores: pd.DataFra
     ]
     console.show_table("Pearson's r on a patient never seen: mean over genes, raw counts", columns, rows)
     console.show_table(
-        "seconds", ["stage", "s"], [(stage, f"{seconds:.1f}") for stage, seconds in [*times.items(), ("all", sum(times.values()))]]
+        "seconds",
+        ["stage", "s"],
+        [(stage, f"{seconds:.1f}") for stage, seconds in [*times.items(), ("all", sum(times.values()))]],
     )
     with write_path(out / "figures.json") as temporary:
         temporary.write_text(json.dumps({"pearson": figures, "seconds": times}, indent=1))

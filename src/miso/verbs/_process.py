@@ -112,9 +112,8 @@ def _draw_alignment(out: Path, spots: Spots, slide: Slide) -> None:
 
 def _teller() -> Callable[[Outcome], None]:
     def say(outcome: Outcome) -> None:
-        tell(
-            f"{outcome.unit}: {'FAILED ' if outcome.state == 'failed' else ''}{outcome.message} ({outcome.seconds:.1f} s)"
-        )
+        failed = "FAILED " if outcome.state == "failed" else ""
+        tell(f"{outcome.unit}: {failed}{outcome.message} ({outcome.seconds:.1f} s)")
 
     return say
 
@@ -134,5 +133,6 @@ def _keep_report(report: RunReport, out: Path) -> None:
         )
     names = ",".join(outcome.unit for outcome in failed)
     tell(
-        f"{len(failed)} of {len(report.outcomes)} sections failed; see {out / 'run_report.json'}; again with --samples {names}"
+        f"{len(failed)} of {len(report.outcomes)} sections failed; see {out / 'run_report.json'}; "
+        f"again with --samples {names}"
     )

@@ -9,7 +9,9 @@ NAME = "demo"
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("miso-demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path(
+        "miso-demo"
+    ),
     seed: Annotated[int, typer.Option("--seed", help="Another number, another cohort.")] = 0,
 ) -> None:
     """Walk the whole road offline, in about three minutes: process, train, distil, super-resolve, score.

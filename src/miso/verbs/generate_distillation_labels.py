@@ -24,8 +24,8 @@ def command(
 ) -> None:
     """Let a run's teachers label the spots of the Samples they were trained with.
 
-    Reads the teachers from run_dir and writes the label set `labels` (pseudolabels) into each Sample. Leak-free:
-    the labels of fold f come from the teacher of fold f, and a section held out there gets none.
+    Reads the teachers from run_dir and writes the label set `labels` (pseudolabels) into each Sample.
+    Leak-free: the labels of fold f come from the teacher of fold f, and a section held out there gets none.
     teachers=all takes the mean over all folds, as published, and marks the labels as such.
 
     Example: `miso generate-distillation-labels cohort.path=her2st/processed_data run_dir=runs/c`

@@ -39,6 +39,6 @@ def command(
     made = map_slide(run, slide, out, genes=wanted, stride=stride, mpp=mpp, tissue=tissue, device=device)
     rows, columns = made.raster.shape
     console.tell(
-        f"{out}: {len(made.genes)} genes × {rows} × {columns} cells of {made.pitch_um:.3g} µm ({made.units}); "
-        f"draw one with: miso plot {out} --gene {made.genes[0]} --out {made.genes[0]}.png"
+        f"{out}: {len(made.genes)} genes × {rows} × {columns} cells of {made.pitch_um:.3g} µm "
+        f"({made.units}); draw one with: miso plot {out} --gene {made.genes[0]} --out {made.genes[0]}.png"
     )

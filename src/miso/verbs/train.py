@@ -31,7 +31,8 @@ def command(
     The run folder gets config.yaml, splits.json, metrics.parquet, summary.json, out-of-fold predictions and
     one checkpoint a fold. The same command goes on after an interruption.
 
-    Example: `miso train --config-name train_her2st cohort.path=her2st/processed_data splits=leave_one_sample_out run_dir=runs/c`
+    Example: `miso train --config-name train_her2st cohort.path=her2st/processed_data
+    splits=leave_one_sample_out run_dir=runs/c`
     """
     from miso.training import train
     from miso.verbs._config import read_config

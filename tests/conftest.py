@@ -1,0 +1,65 @@
+"""Fixtures that many test folders share: a tiny phantom cohort, its Samples, the real data if it is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from miso.encoders import Encoder, load_encoder
+from miso.geometry import TileSpec
+from miso.phantom import PhantomSpec, write_her2st
+from miso.samples.her2st import find_sections, read_section
+from miso.samples.process import process_section
+from miso.slides import open_slide
+
+torch.set_num_threads(1)  # tiles are tiny, and threads that wait for each other are slower than one
+settings.register_profile("miso", deadline=None)  # two cores are shared: the first example may be slow
+settings.load_profile("miso")
+
+PHANTOM = PhantomSpec(seed=5, n_patients=3, n_sections=1, size_um=900, n_visible=8, n_null=2)
+"""Three sections, A1, B1 and C1, of 1800 × 1800 px at 0.5 µm/px with about 14 spots each."""
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HER2ST folder; look, but do not write."""
+    return write_her2st(PHANTOM, tmp_path_factory.mktemp("phantom") / "her2st")
+
+
+@pytest.fixture(scope="session")
+def stain() -> Encoder:
+    """The embedded encoder."""
+    return load_encoder("stain")
+
+
+@pytest.fixture(scope="session")
+def processed(phantom: Path, stain: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the phantom's three Samples; look, but do not write."""
+    out = tmp_path_factory.mktemp("processed")
+    for files in find_sections(phantom):
+        spots, resolution = read_section(files)
+        with open_slide(files.image, resolution) as slide:
+            process_section(
+                spots,
+                slide,
+                stain,
+                out / files.name,
+                name=files.name,
+                patient=files.patient,
+                inputs=[files.counts, files.selection, files.image],
+                tile=TileSpec(),
+                knn=5,
+            )
+    return out
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data; a test that needs it is marked `data` and skipped without it."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MISO_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set MISO_DATA to its folder")
+    return folder
