@@ -14,9 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from real_sections import copy_of
-
 from miso.verbs.console import show_table
+from real_sections import copy_of
 
 KIB_PER_MB = 1024  # Linux counts ru_maxrss in KiB
 RESULTS = Path(__file__).parent / "results" / "real_run.json"

@@ -46,7 +46,7 @@ class Places:
         return self.cohort / "processed_data"
 
     def config(self, model: str) -> TrainConfig:
-        """Settings of the run of teachers ("miso") or of students ("patch")."""
+        """Return the settings of the run of teachers ("miso") or of students ("patch")."""
         return TrainConfig(
             model=model,
             cohort=CohortConfig(path=str(self.samples)),
@@ -102,7 +102,7 @@ def _truth(places: Places, section: str) -> Truth:
 
 
 def _score(places: Places, maps: dict[str, ExpressionMap]) -> pd.DataFrame:
-    """A row a held-out section and gene: r at spots of the teacher, and within spots of the map."""
+    """Score each gene of each held-out section: r at spots of every model, and within spots of the map."""
     rows = []
     for section, map_ in maps.items():
         sample, truth = open_sample(places.samples / section), _truth(places, section)
