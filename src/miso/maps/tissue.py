@@ -114,7 +114,7 @@ def staining(image: RGB) -> Float[NDArray[np.float32], "height width"]:
 
 
 def otsu(values: Float[NDArray[np.float32], "*n"], bins: int = 256) -> float:
-    """Return the threshold that best parts the values in two classes; equal values lie above it; 0 of none."""
+    """Return the threshold that best parts values in two classes; equal values lie above it; 0 of none."""
     if not values.size:
         return 0.0
     counts, edges = np.histogram(values, bins=bins)

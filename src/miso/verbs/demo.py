@@ -18,7 +18,8 @@ def command(
 
     The cohort is synthetic, with four patients of two sections each: H&E-like pictures whose expression
     follows from the cells drawn, some genes that the picture says nothing of, and the noiseless truth of
-    every 8 µm patch. One patient is held out. Everything lands in OUT; the same command again goes on where it was.
+    every 8 µm patch. One patient is held out. Everything lands in OUT; the same command again goes on
+    where it was.
     """
     from miso.verbs._demo import walk
 
