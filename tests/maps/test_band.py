@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from miso.maps.band import Band, RowWriter
+from miso.maps.band import Band, RowWriter, blending
 from miso.maps.store import BUFFER_BYTES, chunk_shape
 
 
@@ -15,6 +15,23 @@ def test_tiles_that_overlap_are_averaged_and_untouched_cells_are_nan() -> None:
     band.add(0, 0, np.full((2, 2, 1), 1, np.float32))
     band.add(0, 1, np.full((2, 2, 1), 3, np.float32))
     np.testing.assert_array_equal(band.advance(2)[0], [[1, 2, 3, np.nan]] * 2)
+
+
+def test_half_overlapping_tiles_weigh_every_cell_alike() -> None:
+    total = np.zeros((28, 28))
+    for row, col in np.ndindex(5, 5):
+        top, left = 7 * row - 7, 7 * col - 7
+        rows, columns = (slice(max(start, 0), start + 14) for start in (top, left))
+        total[rows, columns] += blending(14)[max(-top, 0) : 28 - top, max(-left, 0) : 28 - left]
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+def test_a_tile_that_is_wrong_at_its_border_leaves_no_step_there() -> None:
+    band, bordered = Band(1, height=14, width=42, top=0), np.zeros((14, 14, 1), np.float32)
+    bordered[:, [0, -1]] = 1
+    for col in range(-7, 42, 7):
+        band.add(0, col, bordered)
+    assert np.nanmax(band.advance(14)) < 0.02
 
 
 def test_rows_that_stay_keep_their_sums() -> None:

@@ -39,7 +39,7 @@ def test_the_tags_of_a_flat_tiff_are_believed(noise, tmp_path, mpp):
         assert slide.resolution.source == "TIFF tags"
 
 
-@pytest.mark.parametrize("dpi", [1, 72, 96, 300, 1200])
+@pytest.mark.parametrize("dpi", [1, 72, 96, 300, 1200, 2400])
 def test_a_print_size_in_a_tiff_is_no_resolution(noise, tmp_path, dpi):
     with open_slide(flat_tiff(noise, tmp_path / "flat.tif", 25400 / dpi)) as slide:
         assert not slide.has_resolution
