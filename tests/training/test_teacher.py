@@ -84,7 +84,7 @@ def test_without_epochs_the_default_is_the_baseline_of_ridge_and_neighbours(sect
     train, val, test = sections[:2], sections[2:3], sections[3:]
     fitted = fit_teacher(train, val, replace(DEFAULT, max_epochs=0), seed=0)
     assert fitted.notes["gain"] == 0
-    baseline = predict_baselines(train, val, test, seed=0)["ridge+neighbours"][test[0].name]
+    baseline = predict_baselines(train, val, test, seed=0)["ridge+neighbours"][0][test[0].name]
     with torch.no_grad():
         predicted = fitted.model(test[0].features, test[0].neighbors)
     torch.testing.assert_close(predicted, torch.from_numpy(baseline), atol=1e-4, rtol=1e-5)

@@ -14,7 +14,11 @@ from miso.models.miso import standardized
 from miso.training.linear import Inputs, fit_ridge
 from miso.training.sections import Section
 
+Predictions = dict[str, Float[NDArray[np.float32], "spot gene"]]
+"""Values by the name of a section."""
 PCA_DIMS = 256
+DRAWS = 10
+"""Shuffles behind the permutation floor; a single one lies well off 0 by chance."""
 CONTEXT = 25
 
 BASELINES = {
@@ -23,19 +27,19 @@ BASELINES = {
     "ridge+neighbours": "ridge on the encoder's tile features and the mean over the 25 nearest spots",
     "coordinates": "ridge on a quadratic of the position on the section; no image",
     "total-count": "ridge on the test section's own total counts: an oracle of depth, not a predictor",
-    "permutation": "stain+ridge fitted to genes shuffled, each on its own, over a section's spots: the floor",
+    "permutation": "stain+ridge fitted to genes shuffled over a section's spots, mean of ten draws: the floor",
 }
 """Names, and what each one is."""
 
 
 def predict_baselines(
     train: Sequence[Section], val: Sequence[Section], test: Sequence[Section], seed: int
-) -> dict[str, dict[str, Float[NDArray[np.float32], "spot gene"]]]:
+) -> dict[str, list[Predictions]]:
     """Fit every baseline on training sections, its penalty chosen on validation sections, and predict.
 
     Returns
     -------
-    Predictions by baseline and by test section.
+    By baseline, its predictions: one set, or one a draw where chance is part of the baseline.
     """
     fitted: dict[str, tuple[Inputs, Sequence[Section], Sequence[Section]]] = {
         "stain+ridge": (_stain, train, val),
@@ -43,14 +47,18 @@ def predict_baselines(
         "ridge+neighbours": (_with_neighbours, train, val),
         "coordinates": (_coordinates, train, val),
         "total-count": (_total_count, train, val),
-        "permutation": (_stain, _shuffled(train, seed), _shuffled(val, seed + 1)),
     }
-    return {name: _predict(inputs, fit, choose, test) for name, (inputs, fit, choose) in fitted.items()}
+    predicted = {name: [_predict(*arguments, test)] for name, arguments in fitted.items()}
+    generator = torch.Generator().manual_seed(seed)
+    predicted["permutation"] = [
+        _predict(_stain, _shuffled(train, generator), _shuffled(val, generator), test) for _ in range(DRAWS)
+    ]
+    return predicted
 
 
 def _predict(
     inputs: Inputs, train: Sequence[Section], val: Sequence[Section], test: Sequence[Section]
-) -> dict[str, Float[NDArray[np.float32], "spot gene"]]:
+) -> Predictions:
     linear, _ = fit_ridge(train, val, inputs)
     weight, bias = linear.weight.to(train[0].y), linear.bias.to(train[0].y)
     return {s.name: (inputs(s) @ weight + bias).cpu().numpy() for s in test}
@@ -83,8 +91,7 @@ def _principal_components(sections: Sequence[Section]) -> Callable[[Section], Te
     return lambda section: standardized(section.features) @ basis
 
 
-def _shuffled(sections: Sequence[Section], seed: int) -> list[Section]:
+def _shuffled(sections: Sequence[Section], generator: torch.Generator) -> list[Section]:
     """Shuffle each gene on its own: shuffled together, a few programs would score far from 0 by chance."""
-    generator = torch.Generator().manual_seed(seed)
     orders = [torch.rand(s.y.shape, generator=generator).argsort(0).to(s.y.device) for s in sections]
     return [replace(s, y=s.y.gather(0, order)) for s, order in zip(sections, orders, strict=True)]

@@ -15,12 +15,10 @@ from miso.models import Checkpoint, MisoModel, PatchModel
 from miso.samples.sample import slide_fingerprint
 from miso.samples.targets import target_values
 from miso.training import student, teacher
-from miso.training.baselines import predict_baselines
+from miso.training.baselines import Predictions, predict_baselines
 from miso.training.run import FoldJob, empty_table
 from miso.training.sections import Section, load_section
-from miso.training.table import score_rows
-
-Predictions = dict[str, Float[NDArray[np.float32], "spot gene"]]
+from miso.training.table import COLUMNS, score_rows
 
 
 def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
@@ -29,14 +27,13 @@ def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
     recipe = _recipe(teacher.RECIPES, job)
     fitted = teacher.fit_teacher(train, val, recipe, job.seed, job.track)
     _save(job, "miso", fitted.model, fitted.notes)
-    predicted = {
-        "miso": {s.name: predict_section(fitted.model, s, job.cohort.target.nonnegative) for s in test}
-    }
-    for name, values in predicted["miso"].items():
+    predicted = {s.name: predict_section(fitted.model, s, job.cohort.target.nonnegative) for s in test}
+    for name, values in predicted.items():
         _write_prediction(job, name, values)
+    draws = {"miso": [predicted]}
     if job.config.baselines:
-        predicted |= predict_baselines(train, val, test, job.seed)
-    return _score(job, predicted, {s.name: s.y.cpu().numpy() for s in test})
+        draws |= predict_baselines(train, val, test, job.seed)
+    return _score(job, draws, {s.name: s.y.cpu().numpy() for s in test})
 
 
 def train_student_fold(job: FoldJob) -> pd.DataFrame:
@@ -57,10 +54,10 @@ def train_student_fold(job: FoldJob) -> pd.DataFrame:
         track=job.track,
     )
     _save(job, "patch", model, notes)
-    predicted = {"patch": {s.name: student.predict_spots(model, s, weights) for s in test}}
-    for name, values in predicted["patch"].items():
+    predicted = {s.name: student.predict_spots(model, s, weights) for s in test}
+    for name, values in predicted.items():
         _write_prediction(job, name, values)
-    return _score(job, predicted, {s.name: s.measured for s in test})
+    return _score(job, {"patch": [predicted]}, {s.name: s.measured for s in test})
 
 
 @torch.inference_mode()
@@ -101,7 +98,8 @@ def _recipe(recipes: dict[str, Any], job: FoldJob) -> Any:
     return recipe if epochs is None else replace(recipe, max_epochs=epochs, epochs_unseen=epochs)
 
 
-def _score(job: FoldJob, predicted: dict[str, Predictions], measured: Predictions) -> pd.DataFrame:
+def _score(job: FoldJob, predicted: dict[str, list[Predictions]], measured: Predictions) -> pd.DataFrame:
+    """Score each model on each section; of several draws the mean score counts."""
     tables = [
         score_rows(
             values,
@@ -113,10 +111,15 @@ def _score(job: FoldJob, predicted: dict[str, Predictions], measured: Prediction
             model=model,
             target=job.cohort.target.name,
         )
-        for model, by_sample in predicted.items()
+        for model, draws in predicted.items()
+        for by_sample in draws
         for sample, values in by_sample.items()
     ]
-    return pd.concat(tables, ignore_index=True) if tables else empty_table()
+    if not tables:
+        return empty_table()
+    keys = [column for column in COLUMNS if column != "value"]
+    scores = pd.concat(tables, ignore_index=True).groupby(keys, sort=False)["value"].mean()
+    return scores.reset_index()[COLUMNS]
 
 
 def _write_prediction(job: FoldJob, name: str, values: Float[NDArray[np.float32], "spot gene"]) -> None:
