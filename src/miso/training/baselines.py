@@ -27,7 +27,7 @@ BASELINES = {
     "ridge+neighbours": "ridge on the encoder's tile features and the mean over the 25 nearest spots",
     "coordinates": "ridge on a quadratic of the position on the section; no image",
     "total-count": "ridge on the test section's own total counts: an oracle of depth, not a predictor",
-    "permutation": "stain+ridge fitted to genes shuffled over a section's spots, mean of ten draws: the floor",
+    "permutation": "stain+ridge on genes shuffled over a section's spots, mean of ten draws: the floor",
 }
 """Names, and what each one is."""
 
