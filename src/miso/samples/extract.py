@@ -19,7 +19,7 @@ from miso.slides import Slide
 
 SHARD = 256
 """Tiles that are written, and after a kill redone, at a time."""
-BATCH = 16
+BATCH = 8
 """Tiles an encoder sees at a time."""
 
 
