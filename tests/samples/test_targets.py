@@ -45,3 +45,8 @@ def test_every_target_carries_its_units():
 def test_an_unknown_target_is_refused_with_the_near_one():
     with pytest.raises(CohortError, match=r"unknown target 'log1p_cp10'; did you mean 'log1p_cp10k'"):
         targets["log1p_cp10"]
+
+
+def test_a_gene_that_was_not_measured_is_an_error_and_not_another_genes_counts() -> None:
+    with pytest.raises(CohortError, match="'missing' was not measured"):
+        target_values(Measured, targets["raw"], ["a", "missing"])

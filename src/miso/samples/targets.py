@@ -65,5 +65,14 @@ def target_values(sample: Sample, target: Target, genes: list[str]) -> Values:
 
 
 def dense_counts(adata: anndata.AnnData, genes: list[str]) -> Values:
-    """Return the counts of some genes as a dense array."""
-    return np.asarray(adata.X[:, adata.var_names.get_indexer(genes)].toarray(), dtype=np.float32)
+    """Return the counts of some genes as a dense array.
+
+    Raises
+    ------
+    CohortError
+        If a gene was not measured.
+    """
+    columns = adata.var_names.get_indexer(genes)
+    if (columns < 0).any():
+        raise CohortError(f"the gene {genes[int((columns < 0).argmax())]!r} was not measured in this sample")
+    return np.asarray(adata.X[:, columns].toarray(), dtype=np.float32)
