@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,9 +16,7 @@ from huggingface_hub import close_session, constants
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import miso.encoders
 from miso.encoders import Encoder, load_encoder
-from miso.encoders.load import encoders
 from miso.encoders.vit import ViT, ViTConfig
 from miso.encoders.vit_weights import build_vit
 from miso.errors import EncoderError
@@ -575,13 +574,12 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
     close_session()
 
 
-def test_a_folder_is_loaded_without_transformers_timm_or_the_hub(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoders, "_items", {})
-    for ours in ("vit", "vit_weights", "vit_hub"):
-        monkeypatch.delitem(sys.modules, f"miso.encoders.{ours}")
-        monkeypatch.delattr(miso.encoders, ours)
-    for theirs in ("transformers", "timm", "huggingface_hub"):
-        monkeypatch.setitem(sys.modules, theirs, None)
-    assert load_encoder(f"hf:{folder}").patch_px == 16
+def test_a_folder_is_loaded_without_transformers_timm_or_the_hub(folder: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('transformers', 'timm', 'huggingface_hub')));"
+        "from miso.encoders import load_encoder; print(load_encoder(sys.argv[1]).patch_px)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"hf:{folder}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "16"

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from miso.encoders.encoder import Encoder, InputContract, Tokens
-from miso.encoders.load import encoders
+from miso.encoders.registry import encoders
 from miso.errors import EncoderError
 
 PATCH_PX = 16

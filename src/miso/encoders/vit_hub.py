@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from miso.encoders.encoder import Encoder, InputContract
-from miso.encoders.load import encoders
+from miso.encoders.registry import encoders
 from miso.encoders.vit_weights import build_vit, listed
 from miso.errors import EncoderError
 
