@@ -2,7 +2,7 @@
 
 Each command is a process of its own; its peak memory is what the operating system reports when it ends.
 
-    .venv/bin/python benchmarks/real_run.py --data ../shared/data/her2st --work /tmp/miso-run
+    .venv/bin/python benchmarks/real_run.py --data her2st-download --work work
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from miso.verbs.console import show_table
 from real_sections import copy_of
 
-KIB_PER_MB = 1024  # Linux counts ru_maxrss in KiB
+KIB_PER_MIB = 1024  # Linux counts ru_maxrss in KiB
 RESULTS = Path(__file__).parent / "results" / "real_run.json"
 
 
@@ -51,16 +51,16 @@ def main() -> None:
     data = copy_of(args.data, args.work)
     figures = {stage: measure(command) for stage, command in road(data, args.work).items()}
     rows = [
-        (stage, f"{f['wall_s']:.0f}", f"{f['cpu_s']:.0f}", f"{f['peak_mb']:.0f}")
+        (stage, f"{f['wall_s']:.0f}", f"{f['cpu_s']:.0f}", f"{f['peak_mib']:.0f}")
         for stage, f in figures.items()
     ]
-    show_table("HER2ST C2–C5, stain encoder", ["stage", "wall s", "CPU s", "peak MB"], rows)
+    show_table("HER2ST C2–C5, stain encoder", ["stage", "wall s", "CPU s", "peak MiB"], rows)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "stages": figures}, indent=1) + "\n")
 
 
 def measure(command: str) -> dict[str, float]:
-    """Run one command of MISO; return its wall and CPU seconds and its peak memory in MB."""
+    """Run one command of MISO; return its wall and CPU seconds and its peak memory in MiB."""
     start = time.monotonic()
     process = subprocess.Popen([Path(sys.executable).with_name("miso"), *shlex.split(command)])
     _, status, usage = os.wait4(process.pid, 0)
@@ -69,7 +69,7 @@ def measure(command: str) -> dict[str, float]:
     return {
         "wall_s": round(time.monotonic() - start, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss / KIB_PER_MB, 1),
+        "peak_mib": round(usage.ru_maxrss / KIB_PER_MIB, 1),
     }
 
 

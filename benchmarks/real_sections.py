@@ -4,7 +4,7 @@ Prints, for the `stain` encoder's features and the 785-gene panel, the mean over
 Pearson r, each model trained on the target it is scored on, and writes it to benchmarks/results/. The four
 sections are neighbouring cuts of one patient: this says nothing of another patient.
 
-    .venv/bin/python benchmarks/real_sections.py --data ../shared/data/her2st --work /tmp/miso-real
+    .venv/bin/python benchmarks/real_sections.py --data her2st-download --work work
 """
 
 import argparse
@@ -84,7 +84,7 @@ def run(data: Path, work: Path, target: str, preset: str) -> pd.DataFrame:
 
 def show(table: pd.DataFrame) -> None:
     wide = {target: rows.set_index("model") for target, rows in table.groupby("target")}
-    sections = [name for name in table.columns if name not in ("model", "target", "r")]
+    sections = [name for name in table.columns if name not in ("model", "target", "r", "undefined")]
     for target in TARGETS:
         rows = [
             (

@@ -11,6 +11,7 @@ from miso.verbs import demo, generate_distillation_labels, plot, predict, proces
 
 USERS_FAULT, OUR_FAULT, INTERRUPTED = 2, 1, 130
 DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+WRONG_KIND = {errno.EEXIST: "there already", errno.ENOTDIR: "a file or in one", errno.EISDIR: "a folder"}
 ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 app = typer.Typer(
@@ -41,6 +42,8 @@ def main() -> None:
             _fail(f"{DISK[err.errno]} ({err.filename or err.strerror})")
         if err.errno in ACCESS:
             _fail(f"no permission for {err.filename or 'a file'}: {err.strerror}")
+        if err.errno in WRONG_KIND:
+            _fail(f"{err.filename or 'a path'} is {WRONG_KIND[err.errno]}; choose another path")
         raise
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:  # Typer turns an interrupt into this code

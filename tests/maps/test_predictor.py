@@ -44,7 +44,8 @@ def runs(processed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(teachers)
     generate_labels(teachers, open_cohort(at / "samples"))
     for preset in ("default", "published"):
-        train(replace(teachers, model="patch", preset=preset, run_dir=str(at / f"students-{preset}")))
+        run_dir = str(at / f"students-{preset}")
+        train(replace(teachers, model="patch", splits=None, preset=preset, run_dir=run_dir))
     return at
 
 
@@ -64,13 +65,19 @@ def test_a_fold_predicts_the_section_it_held_out_as_its_run_did(run: str, runs: 
     assert found.uns["miso"]["units"] == "counts per spot"
 
 
+def foreign(sample: Sample) -> Sample:
+    """The same spots on a slide that no run has met."""
+    settings = {**sample.manifest["settings"], "inputs": {}}
+    return Sample(sample.path, {**sample.manifest, "settings": settings})
+
+
 @pytest.mark.parametrize("run", ["teachers", "students-default"])
-def test_a_run_speaks_as_the_mean_of_its_folds(run: str, runs: Path, c1: Sample) -> None:
-    whole = miso.load(runs / run)
-    each = [miso.load(runs / run / f"repeat_0_fold_{fold}" / "checkpoint").predict(c1).X for fold in (0, 1)]
+def test_a_run_speaks_of_a_new_slide_as_the_mean_of_its_folds(run: str, runs: Path, c1: Sample) -> None:
+    whole, new = miso.load(runs / run), foreign(c1)
+    each = [miso.load(runs / run / f"repeat_0_fold_{fold}" / "checkpoint").predict(new).X for fold in (0, 1)]
     assert len(whole.checkpoints) == 2
     assert not np.allclose(each[0], each[1])
-    np.testing.assert_allclose(whole.predict(c1).X, (each[0] + each[1]) / 2, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(whole.predict(new).X, (each[0] + each[1]) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_a_predictor_names_its_genes_and_units(runs: Path, c1: Sample) -> None:
@@ -81,11 +88,27 @@ def test_a_predictor_names_its_genes_and_units(runs: Path, c1: Sample) -> None:
 
 
 def test_only_folds_that_held_a_slide_out_speak_of_it(runs: Path, c1: Sample) -> None:
-    speaking = miso.load(runs / "students-default", unseen=slide_fingerprint(c1)).checkpoints
+    predictor = miso.load(runs / "students-default")
+    speaking = predictor.for_slide(slide_fingerprint(c1)).checkpoints
     assert [checkpoint.held_out for checkpoint in speaking] == [["C1"]]
-    b1 = miso.open_sample(runs / "samples" / "B1")  # no fold held it out
-    for fingerprint in (slide_fingerprint(b1), "of another slide"):
-        assert len(miso.load(runs / "students-default", unseen=fingerprint).checkpoints) == 2
+    assert len(predictor.for_slide("of another slide").checkpoints) == 2
+    honest = miso.load(runs / "students-default" / "repeat_0_fold_0").predict(c1)
+    np.testing.assert_array_equal(predictor.predict(c1).X, honest.X)
+    assert not predictor.predict(c1).uns["miso"]["in_sample"]
+
+
+def test_a_section_that_every_fold_has_seen_is_predicted_only_on_demand_and_marked(runs: Path) -> None:
+    predictor, b1 = miso.load(runs / "students-default"), miso.open_sample(runs / "samples" / "B1")
+    with pytest.raises(CheckpointError, match=r"has seen this section.*--in-sample"):
+        predictor.predict(b1)
+    assert predictor.predict(b1, in_sample=True).uns["miso"]["in_sample"]
+
+
+def test_an_unfinished_run_does_not_speak(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "teachers", tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(CheckpointError, match="not finished"):
+        miso.load(tmp_path / "run")
 
 
 def test_a_slide_of_the_cohort_is_recognised_with_its_resolution(runs: Path, c1: Sample) -> None:
@@ -201,5 +224,5 @@ def test_a_slide_is_not_mapped_with_another_encoder_or_by_a_teacher(
 def test_what_is_no_run_is_named_and_several_runs_are_not_mixed(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no run or checkpoint at .*nowhere"):
         miso.load(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="holds several runs"):
+    with pytest.raises(CheckpointError, match="no run or checkpoint"):
         miso.load(runs)

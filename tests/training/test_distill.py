@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from miso.errors import CheckpointError, CohortError, SampleError, SplitError
+from miso.errors import CheckpointError, CohortError, ConfigError, SampleError, SplitError
 from miso.models import load_checkpoint
 from miso.samples import open_cohort, open_sample
 from miso.training import CohortConfig, TrainConfig, train
@@ -105,7 +105,7 @@ def test_labels_are_what_the_folds_own_teacher_says(teachers: TrainConfig, copie
 
     sample = open_sample(copied / "B1")
     for fold in (0, 1):
-        expected = miso.load(f"{teachers.run_dir}/repeat_0_fold_{fold}").predict(sample).X
+        expected = miso.load(f"{teachers.run_dir}/repeat_0_fold_{fold}").predict(sample, in_sample=True).X
         np.testing.assert_allclose(sample.labels("pseudolabels").fold(fold), expected, atol=1e-5)
     labels = sample.labels("pseudolabels")
     assert not np.allclose(labels.fold(0), labels.fold(1))
@@ -119,7 +119,8 @@ def test_repeats_of_a_fold_are_averaged(configure: Configure, copied: Path, tmp_
     train(config)
     label(config)
     sample = open_sample(copied / "A1")
-    each = [miso.load(tmp_path / "run" / f"repeat_{i}_fold_0").predict(sample).X for i in (0, 1)]
+    members = [miso.load(tmp_path / "run" / f"repeat_{i}_fold_0") for i in (0, 1)]
+    each = [member.predict(sample, in_sample=True).X for member in members]
     np.testing.assert_allclose(sample.labels("pseudolabels").fold(0), np.mean(each, axis=0), atol=1e-5)
 
 
@@ -213,9 +214,21 @@ def test_labels_of_two_runs_are_not_mixed(teachers: TrainConfig, configure: Conf
         run_dir=beside(teachers, "other"),
     )
     train(other)
+    with pytest.raises(SampleError, match=r"labels 'pseudolabels' of another making.*labels=NAME"):
+        generate_labels(other, open_cohort(copied, only=["D1"]))
+    shutil.rmtree(copied / "D1" / "labels")
     generate_labels(other, open_cohort(copied, only=["D1"]))
     with pytest.raises(CohortError, match="'A1' and 'D1' come from different runs"):
         train(student(teachers, beside(teachers, "students")))
+
+
+@pytest.mark.parametrize("own", [{"splits": "leave_one_sample_out"}, {"target": "log1p_cp10k"}])
+def test_a_student_with_folds_or_a_target_of_its_own_is_refused(
+    teachers: TrainConfig, copied: Path, own: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError, match=f"a student takes {next(iter(own))} from its teachers"):
+        train(student(teachers, beside(teachers, "own"), **own))
+    assert not Path(beside(teachers, "own")).exists()
 
 
 def test_labels_of_other_genes_are_refused(teachers: TrainConfig, copied: Path) -> None:

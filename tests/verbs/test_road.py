@@ -41,6 +41,7 @@ def road(
             at / "students",
             data / "processed_data/C1",
             data / "processed_data/A1",
+            "--in-sample",
             "--out",
             at / "p",
         ),

@@ -62,7 +62,7 @@ class StainModule(nn.Module):
         patches = features.flatten(2).transpose(1, 2)  # (b, P, d)
         weight = centre_weights(*features.shape[2:]).to(patches)
         mean = patches.mean(1)
-        spread = patches.std(1)
+        spread = patches.std(1, correction=min(1, patches.shape[1] - 1))  # a lone patch has none
         centre = torch.einsum("bpd,p->bd", patches, weight)
         return Tokens(torch.cat([mean, spread, centre], dim=1), patches)
 

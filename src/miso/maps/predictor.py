@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from miso.encoders import Encoder, load_encoder
 from miso.errors import CheckpointError
 from miso.geometry import TileSpec
-from miso.launch.provenance import stamp
+from miso.launch.provenance import fingerprint, stamp
 from miso.maps.expression_map import ExpressionMap
 from miso.maps.super_resolve import super_resolve
 from miso.models import Checkpoint, MisoModel, PatchModel, load_checkpoint
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
+from miso.samples.sample import slide_fingerprint
 from miso.slides import Slide
 
 BATCH = 32
@@ -28,11 +29,35 @@ Features = Float[NDArray[np.float32], "tile patch dim"]
 
 
 class Predictor:
-    """Predicts with one or several checkpoints of one kind; the mean of several is taken."""
+    """Predicts with one or several checkpoints of one kind; the mean of several is taken.
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], path: Path) -> None:
-        self.checkpoints, self.path = list(checkpoints), path
+    A section of the run's own cohort is predicted only by the checkpoints that held it out.
+    """
+
+    def __init__(self, checkpoints: Sequence[Checkpoint], path: Path, *, in_sample: bool = False) -> None:
+        self.checkpoints, self.path, self.in_sample = list(checkpoints), path, in_sample
         self.first = self.checkpoints[0]
+
+    def for_slide(self, print_of: str, *, in_sample: bool = False) -> "Predictor":
+        """Keep the checkpoints that may speak of a slide: all, or of a slide of the cohort those without it.
+
+        `print_of` is the fingerprint of the slide's file.
+
+        Raises
+        ------
+        CheckpointError
+            If every checkpoint has seen the slide, unless `in_sample` says that this is meant; what comes of
+            it is then marked.
+        """
+        if known_slide(self, print_of) is None:
+            return self
+        honest = [c for c in self.checkpoints if _held_out(c, print_of)]
+        if not honest and not in_sample:
+            raise CheckpointError(
+                f"every fold of {self.path} has seen this section, so a prediction would be too good to be "
+                "true; pass --in-sample (in_sample=True) if that is what you want"
+            )
+        return Predictor(honest or self.checkpoints, self.path, in_sample=not honest)
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -108,14 +133,18 @@ class Predictor:
 
         return self._mean(run)
 
-    def predict(self, sample: Sample) -> anndata.AnnData:
+    def predict(self, sample: Sample, *, in_sample: bool = False) -> anndata.AnnData:
         """Predict a Sample's spots: `X` spot × gene, `obsm["spatial"]`, units in `uns["miso"]`.
 
         Raises
         ------
         CheckpointError
-            If the Sample's features come from another encoder.
+            If the Sample's features come from another encoder, or every checkpoint has seen it (see
+            `for_slide`).
         """
+        return self.for_slide(slide_fingerprint(sample), in_sample=in_sample)._predict(sample)
+
+    def _predict(self, sample: Sample) -> anndata.AnnData:
         if sample.encoder_id != self.first.encoder:
             raise CheckpointError(
                 f"sample {sample.name!r} was encoded with {sample.encoder_id}, "
@@ -135,14 +164,21 @@ class Predictor:
         return adata
 
     def super_resolve(
-        self, slide: Slide, out: Path | str, encoder: Encoder | None = None, **options: Any
+        self,
+        slide: Slide,
+        out: Path | str,
+        encoder: Encoder | None = None,
+        *,
+        in_sample: bool = False,
+        **options: Any,
     ) -> ExpressionMap:
         """Map a slide with students; see `miso.maps.super_resolve` for the options.
 
         Raises
         ------
         CheckpointError
-            If the run holds teachers, or the encoder is another one.
+            If the run holds teachers, the encoder is another one, or every checkpoint has seen the slide (see
+            `for_slide`).
         """
         if not self.is_student:
             self.predict_patches(np.zeros((1, 1, 1), dtype=np.float32))  # says what to do
@@ -151,8 +187,9 @@ class Predictor:
             raise CheckpointError(
                 f"the run was trained on {self.first.encoder}, but the encoder here is {encoder.id}"
             )
+        speaking = self.for_slide(fingerprint(slide.path), in_sample=in_sample)
         return super_resolve(
-            slide, encoder, self, out, tile=self.tile, provenance=self.provenance(), **options
+            slide, encoder, speaking, out, tile=self.tile, provenance=speaking.provenance(), **options
         )
 
     def provenance(self) -> dict[str, Any]:
@@ -160,6 +197,7 @@ class Predictor:
         return {
             "run": str(self.path.resolve()),
             "checkpoints": len(self.checkpoints),
+            "in_sample": self.in_sample,
             "target": self.first.target,
             "encoder": self.first.encoder,
             "trained_on": sorted(
@@ -192,45 +230,39 @@ def _evenly(patches: Float[NDArray[np.float16], "spot patch dim"], most: int = 2
     return np.asarray(patches[rows], dtype=np.float32)
 
 
-def load(path: Path | str, unseen: str | None = None) -> Predictor:
+def load(path: Path | str) -> Predictor:
     """Load a run, one of its folds, or a checkpoint folder.
 
     Parameters
     ----------
     path
         A run folder gives the mean over its folds (and repeats).
-    unseen
-        Fingerprint of a slide: of a run that knows it, only the folds that held it out speak.
 
     Raises
     ------
     CheckpointError
-        If there is no checkpoint, or there are some of different runs.
+        If there is no checkpoint, or the run is not finished.
     """
     path = Path(path)
-    folders = [path] if (path / "model.safetensors").is_file() else sorted(path.glob("**/checkpoint"))
+    if (path / "config.yaml").is_file() and not (path / "summary.json").is_file():
+        raise CheckpointError(f"the run at {path} is not finished; run the same miso train command to go on")
+    if (path / "model.safetensors").is_file():
+        return Predictor([load_checkpoint(path)], path)
+    folders = [path / "checkpoint"] if (path / "checkpoint").is_dir() else []
+    folders += sorted(path.glob("repeat_*_fold_*/checkpoint"))
     if not folders:
         raise CheckpointError(f"no run or checkpoint at {path}; miso train makes runs")
-    checkpoints = [load_checkpoint(folder) for folder in folders]
-    if any(_speaks_of(checkpoint) != _speaks_of(checkpoints[0]) for checkpoint in checkpoints):
-        raise CheckpointError(f"{path} holds several runs; name one of them")
-    if unseen:
-        checkpoints = [c for c in checkpoints if _held_out(c, unseen)] or checkpoints
-    return Predictor(checkpoints, path)
+    return Predictor([load_checkpoint(folder) for folder in folders], path)
 
 
-def _speaks_of(checkpoint: Checkpoint) -> tuple[object, ...]:
-    return checkpoint.kind, checkpoint.genes, checkpoint.target, checkpoint.encoder
-
-
-def known_slide(predictor: Predictor, fingerprint: str) -> tuple[str, dict[str, Any]] | None:
+def known_slide(predictor: Predictor, print_of: str) -> tuple[str, dict[str, Any]] | None:
     """Recognise a slide of the run's cohort: its sample and what is known of it (mpp and source)."""
     for name, record in predictor.first.slides.items():
-        if record["fingerprint"] == fingerprint:
+        if record["fingerprint"] == print_of:
             return name, dict(record)
     return None
 
 
-def _held_out(checkpoint: Checkpoint, fingerprint: str) -> bool:
-    names = {name for name, record in checkpoint.slides.items() if record["fingerprint"] == fingerprint}
+def _held_out(checkpoint: Checkpoint, print_of: str) -> bool:
+    names = {name for name, record in checkpoint.slides.items() if record["fingerprint"] == print_of}
     return bool(names & set(checkpoint.held_out))

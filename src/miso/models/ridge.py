@@ -26,7 +26,7 @@ class RidgePath:
     """
 
     def __init__(self, x: Float[Tensor, "row dim"], y: Float[Tensor, "row gene"]) -> None:
-        x, y = x.double(), y.double()
+        x, y = x.cpu().double(), y.cpu().double()  # MPS has no float64
         self._mean_x, self._mean_y, self._rows = x.mean(0), y.mean(0), len(x)
         x = x - self._mean_x
         self._values, self._basis = torch.linalg.eigh(x.T @ x)

@@ -19,7 +19,7 @@ class FeatureReference:
     @classmethod
     def of(cls, features: Float[Tensor, "*batch dim"]) -> "FeatureReference":
         """Take the mean and spread over everything but the last axis (a single row has spread 0)."""
-        flat = features.reshape(-1, features.shape[-1]).double()
+        flat = features.reshape(-1, features.shape[-1]).cpu().double()  # MPS has no float64
         return cls(mean=flat.mean(0).float(), std=flat.std(0, correction=0).float())
 
     def apply(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:

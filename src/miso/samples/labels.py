@@ -58,16 +58,25 @@ class LabelSet:
 
 
 def open_labels(folder: Path) -> LabelSet:
-    """Open a label set's folder."""
-    about = json.loads((folder / "labels.json").read_text())
-    return LabelSet(
-        folder=folder,
-        genes=about["genes"],
-        units=about["units"],
-        folds=about["folds"],
-        teachers=about["teachers"],
-        about=about,
-    )
+    """Open a label set's folder.
+
+    Raises
+    ------
+    SampleError
+        If it is damaged.
+    """
+    try:
+        about = json.loads((folder / "labels.json").read_text())
+        return LabelSet(
+            folder=folder,
+            genes=about["genes"],
+            units=about["units"],
+            folds=about["folds"],
+            teachers=about["teachers"],
+            about=about,
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as err:
+        raise SampleError(f"the labels in {folder} are damaged; make them again") from err
 
 
 def write_labels(

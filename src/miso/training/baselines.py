@@ -17,6 +17,7 @@ from miso.training.sections import Section
 Predictions = dict[str, Float[NDArray[np.float32], "spot gene"]]
 """Values by the name of a section."""
 PCA_DIMS = 256
+"""Components that are kept; of fewer than 512 features, half."""
 DRAWS = 10
 """Shuffles behind the permutation floor; a single one lies well off 0 by chance."""
 CONTEXT = 25
@@ -85,9 +86,9 @@ def _total_count(section: Section) -> Tensor:
 
 def _principal_components(sections: Sequence[Section]) -> Callable[[Section], Tensor]:
     """PCA of standardised features, fitted on the sections given (features only)."""
-    x = torch.cat([standardized(s.features) for s in sections]).double()
+    x = torch.cat([standardized(s.features) for s in sections]).cpu().double()
     _, _, axes = torch.linalg.svd(x - x.mean(0), full_matrices=False)
-    basis = axes[: min(PCA_DIMS, len(axes))].T.float()
+    basis = axes[: min(PCA_DIMS, len(axes) // 2)].T.float().to(sections[0].features)
     return lambda section: standardized(section.features) @ basis
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.errors import CheckpointError, CohortError, ConfigError
+from miso.errors import CheckpointError, CohortError, ConfigError, SampleError
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import stamp
 from miso.models import Checkpoint, MisoModel, load_checkpoint
@@ -60,6 +60,8 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
         raise CohortError(
             f"{run.path} was trained on none of the samples given ({', '.join(cohort.samples)})"
         )
+    for name in names:
+        _refuse_other_labels(cohort.samples[name], config.labels, about)
     written = []
     for name in track(names, len(names), "labelling"):
         sample = cohort.samples[name]
@@ -71,6 +73,19 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
     return written
 
 
+def _refuse_other_labels(sample: Sample, name: str, about: Mapping[str, Any]) -> None:
+    """Labels of the same run are made anew; those of another one are never lost without a word."""
+    if name not in sample.label_sets:
+        return
+    found = sample.labels(name).about
+    if any(found[key] != about[key] for key in ("run_settings", "splits", "teachers")):
+        raise SampleError(
+            f"sample {sample.name!r} has labels {name!r} of another making (run {found['run']}, "
+            f"teachers: {found['teachers']}); pass labels=NAME to keep both, or remove "
+            f"{sample.path / 'labels' / name}"
+        )
+
+
 def taught_by(config: TrainConfig, samples: Sequence[Sample]) -> tuple[TrainConfig, Splits]:
     """Complete a student's configuration with its teachers' genes, target and folds.
 
@@ -80,9 +95,12 @@ def taught_by(config: TrainConfig, samples: Sequence[Sample]) -> tuple[TrainConf
         If no Sample has these labels.
     CohortError
         If the labels come from different runs, whose folds would hold out different samples.
+    ConfigError
+        If the configuration asks for folds, genes or a target of its own.
     """
     about = _common_origin(config.labels, samples)
     made = about["run_settings"]
+    _refuse_own_choices(config, about)
     panel = CohortConfig(**{**made["cohort"], "path": config.cohort.path})
     splits = about["splits"]
     folds = [Fold(**{part: fold[part] for part in ("train", "val", "test")}) for fold in splits["folds"]]
@@ -92,6 +110,20 @@ def taught_by(config: TrainConfig, samples: Sequence[Sample]) -> tuple[TrainConf
     return completed, Splits(
         unit=splits["held_apart"], folds=folds, notes=notes if about["teachers"] == "all" else ()
     )
+
+
+def _refuse_own_choices(config: TrainConfig, about: Mapping[str, Any]) -> None:
+    own = {
+        "splits": config.splits,
+        "cohort.genes": config.cohort.genes,
+        "cohort.also": config.cohort.also,
+        "target": config.target if config.target not in (TrainConfig().target, about["target"]) else None,
+    }
+    for key, value in own.items():
+        if value:
+            raise ConfigError(
+                f"a student takes {key} from its teachers (run {about['run']}); leave {key}= out"
+            )
 
 
 def _common_origin(name: str, samples: Sequence[Sample]) -> Mapping[str, Any]:

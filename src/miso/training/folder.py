@@ -1,6 +1,7 @@
 """A run folder: configuration, splits, one folder a fold, then tables and out-of-fold predictions."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +52,8 @@ class RunFolder:
         file = self.path / "config.yaml"
         if file.is_file():
             found = {**self.settings(), "folds": _numbered(self.splits())}
-            differing = differences(found, {**settings, "folds": _numbered(splits.as_json())})
+            wanted = {**settings, "folds": _numbered(splits.as_json())}
+            differing = differences(_content(found), _content(wanted))
             if differing:
                 raise ConfigError(
                     f"{self.path} holds a run with other settings: {'; '.join(differing[:5])}. "
@@ -83,8 +85,18 @@ class RunFolder:
         return settings
 
     def splits(self) -> dict[str, Any]:
-        """Read the folds, by sample."""
-        content: dict[str, Any] = json.loads((self.path / "splits.json").read_text())
+        """Read the folds, by sample.
+
+        Raises
+        ------
+        CheckpointError
+            If they are absent or damaged.
+        """
+        file = self.path / "splits.json"
+        try:
+            content: dict[str, Any] = json.loads(file.read_text())
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError) as err:
+            raise CheckpointError(f"{file} is absent or damaged; remove {self.path} and train again") from err
         return content
 
     def log(self, line: str) -> None:
@@ -121,6 +133,13 @@ class RunFolder:
         with write_path(self.path / "summary.json") as temporary:
             temporary.write_text(json.dumps(summary, indent=1))
         return summary
+
+
+def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out where things lie and run: the content of what a run reads is compared on its own."""
+    cohort = {key: value for key, value in settings["cohort"].items() if key != "path"}
+    kept = {key: value for key, value in settings.items() if key not in ("run_dir", "device")}
+    return {**kept, "cohort": cohort}
 
 
 def _numbered(splits: dict[str, Any]) -> dict[str, Any]:

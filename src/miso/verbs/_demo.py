@@ -50,7 +50,7 @@ class Places:
         return TrainConfig(
             model=model,
             cohort=CohortConfig(path=str(self.samples)),
-            splits=str(self.cohort / "splits.json"),
+            splits=str(self.cohort / "splits.json") if model == "miso" else None,
             run_dir=str(self.out / "runs" / model),
         )
 

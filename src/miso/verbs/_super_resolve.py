@@ -23,6 +23,7 @@ def map_slide(
     mpp: float | None = None,
     tissue: str = "detect",
     device: str = "auto",
+    in_sample: bool = False,
 ) -> ExpressionMap:
     """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out."""
     if tissue not in ("detect", "all"):
@@ -30,12 +31,19 @@ def map_slide(
     if not slide.is_file():
         raise SlideError(f"no image at {slide}")
     print_of = fingerprint(slide)
-    predictor = load(run, unseen=print_of)
+    predictor = load(run)
     encoder = load_encoder(predictor.first.encoder.rpartition("@")[0])
     encoder.module.to(choose_device(device))
     with _open(predictor, slide, print_of, mpp) as opened:
         return predictor.super_resolve(
-            opened, out, encoder, genes=genes, stride_px=stride, tissue=tissue, track=track
+            opened,
+            out,
+            encoder,
+            in_sample=in_sample,
+            genes=genes,
+            stride_px=stride,
+            tissue=tissue,
+            track=track,
         )
 
 

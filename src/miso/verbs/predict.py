@@ -14,6 +14,9 @@ def command(
     run: Annotated[Path, typer.Argument(help="A run folder, one of its folds, or a checkpoint.")],
     samples: Annotated[list[Path], typer.Argument(help="Sample folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for one .h5ad a sample.")],
+    in_sample: Annotated[
+        bool, typer.Option("--in-sample", help="Let folds speak of a section that they were trained on.")
+    ] = False,
 ) -> None:
     """Predict the spots of Samples with a run (the mean over its folds), one .h5ad each.
 
@@ -24,13 +27,12 @@ def command(
     from miso.launch import write_path
     from miso.maps import load
     from miso.samples import open_sample
-    from miso.samples.sample import slide_fingerprint
 
+    predictor = load(run)
     for path in samples:
         sample = open_sample(path)
-        predictor = load(run, unseen=slide_fingerprint(sample))
         with write_path(out / f"{sample.name}.h5ad") as temporary:
-            predictor.predict(sample).write_h5ad(temporary)
+            predictor.predict(sample, in_sample=in_sample).write_h5ad(temporary)
         console.tell(
             f"{sample.name}: {len(predictor.genes)} genes, {predictor.units} → {out / f'{sample.name}.h5ad'}"
         )

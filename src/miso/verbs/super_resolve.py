@@ -25,6 +25,9 @@ def command(
     ] = None,
     tissue: Annotated[str, typer.Option("--tissue", help="detect, or all for the glass too.")] = "detect",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    in_sample: Annotated[
+        bool, typer.Option("--in-sample", help="Let folds speak of a slide that they were trained on.")
+    ] = False,
 ) -> None:
     """Paint expression over a whole slide, one value a patch (8 µm for stain and phikon).
 
@@ -36,7 +39,17 @@ def command(
     from miso.verbs._super_resolve import map_slide
 
     wanted = [gene.strip() for gene in genes.split(",") if gene.strip()] or None
-    made = map_slide(run, slide, out, genes=wanted, stride=stride, mpp=mpp, tissue=tissue, device=device)
+    made = map_slide(
+        run,
+        slide,
+        out,
+        genes=wanted,
+        stride=stride,
+        mpp=mpp,
+        tissue=tissue,
+        device=device,
+        in_sample=in_sample,
+    )
     rows, columns = made.raster.shape
     console.tell(
         f"{out}: {len(made.genes)} genes × {rows} × {columns} cells of {made.pitch_um:.3g} µm "
