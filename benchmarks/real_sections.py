@@ -76,6 +76,7 @@ def run(data: Path, work: Path, target: str, preset: str) -> pd.DataFrame:
                 "target": target,
                 "r": row["pearson"],
                 **row["pearson_by_sample"],
+                "undefined": f"{row['undefined']}/{row['of']}",
             }
             for name, row in summary.items()
         ]
@@ -91,10 +92,13 @@ def show(table: pd.DataFrame) -> None:
                 name,
                 number(wide[target].loc[name, "r"], 4),
                 *(number(wide[target].loc[name, s]) for s in sections),
+                str(wide[target].loc[name, "undefined"]),
             )
             for name in ORDER
         ]
-        show_table(f"{target}: held-out Pearson r, mean over genes", ["model", "r", *sections], rows)
+        show_table(
+            f"{target}: held-out Pearson r, mean over genes", ["model", "r", *sections, "undefined"], rows
+        )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(table.round(4).to_dict("records"), indent=1) + "\n")
 

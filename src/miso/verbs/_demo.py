@@ -178,19 +178,23 @@ def _draw_spots(places: Places, sample: Sample, picture: Thumbnail, gene: str, o
 def _report(
     out: Path, summary: dict[str, dict[str, object]], scores: pd.DataFrame, times: dict[str, float]
 ) -> None:
-    groups = {"visible genes": scores[scores["visible"]], "invisible genes": scores[~scores["visible"]]}
-    names = [name for name in summary if name in scores]
-    figures = {
-        title: {name: float(group.groupby("gene")[name].mean().mean()) for name in [*names, "within_spot_r"]}
-        for title, group in groups.items()
+    names = [name for name in [*summary, "within_spot_r"] if name in scores]
+    by_gene = scores.groupby(["visible", "gene"])[names].mean()  # over held-out sections
+    columns = {
+        "visible": by_gene.xs(True, level="visible"),
+        "invisible": by_gene.xs(False, level="visible"),
+        "invisible |r|": by_gene.xs(False, level="visible").abs(),
     }
-    columns = ["", *groups]
+    figures = {title: {name: float(r[name].mean()) for name in names} for title, r in columns.items()}
     titles = {"within_spot_r": "patch, within spots"}
     rows = [
-        (titles.get(name, f"{name}, at spots"), *(console.number(figures[group][name]) for group in groups))
-        for name in [*names, "within_spot_r"]
+        (
+            titles.get(name, f"{name}, at spots"),
+            *(console.number(column[name]) for column in figures.values()),
+        )
+        for name in names
     ]
-    console.show_table("Pearson's r on a patient never seen: mean over genes, raw counts", columns, rows)
+    console.show_table("Pearson's r on a patient never seen, mean over genes", ["", *columns], rows)
     console.show_table(
         "seconds",
         ["stage", "s"],
