@@ -33,6 +33,7 @@ for verb in (demo, process_her2st, train, generate_distillation_labels, predict,
 def main() -> None:
     """Run a command; bad input ends in one line on stderr and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("pyvips").setLevel(logging.ERROR)  # what libvips warns of is raised as an error too
     try:
         app()
     except MisoError as err:
