@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from miso.models.patch import PatchModel
+from miso.models.standardize import FeatureReference
 from miso.samples import open_cohort
 from miso.samples.targets import target_values
 from miso.training import student
@@ -40,7 +41,7 @@ def patched(samples: Path) -> list[PatchSection]:
             patches=np.array(sample.patch_features),
             labels=torch.from_numpy(target_values(sample, cohort.target, cohort.genes)),
             measured=target_values(sample, cohort.target, cohort.genes),
-            reference=student.section_reference(sample.patch_features),
+            reference=FeatureReference.of_section(sample.patch_features),
         )
         for sample in cohort.samples.values()
     ]

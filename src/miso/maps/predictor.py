@@ -218,16 +218,11 @@ class Predictor:
     def _student_spots(self, model: PatchModel, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
         weights = model.config.weights(sample.grid, sample.spot_diameter_um)
         patches = sample.patch_features
-        reference, parts = self.reference(_evenly(patches)), []
+        reference, parts = FeatureReference.of_section(patches), []
         for start in range(0, len(patches), BATCH):
             features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
             parts.append(weights @ self.predict_patches(features, reference))  # (spot, gene)
         return np.concatenate(parts)
-
-
-def _evenly(patches: Float[NDArray[np.float16], "spot patch dim"], most: int = 256) -> Features:
-    rows = np.unique(np.linspace(0, len(patches) - 1, min(most, len(patches))).astype(int))
-    return np.asarray(patches[rows], dtype=np.float32)
 
 
 def load(path: Path | str) -> Predictor:

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 EPSILON = 1e-6
+REFERENCE_SPOTS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,12 @@ class FeatureReference:
         """Take the mean and spread over everything but the last axis (a single row has spread 0)."""
         flat = features.reshape(-1, features.shape[-1]).cpu().double()  # MPS has no float64
         return cls(mean=flat.mean(0).float(), std=flat.std(0, correction=0).float())
+
+    @classmethod
+    def of_section(cls, patches: Float[NDArray[np.float16], "spot patch dim"]) -> "FeatureReference":
+        """Take them from the patches of at most `REFERENCE_SPOTS` spots, spread evenly over a section."""
+        rows = np.unique(np.linspace(0, len(patches) - 1, min(REFERENCE_SPOTS, len(patches))).astype(int))
+        return cls.of(torch.from_numpy(np.asarray(patches[rows], dtype=np.float32)))
 
     def apply(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Centre and scale features; one that never varies becomes 0."""

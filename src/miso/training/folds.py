@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from miso.errors import CohortError
 from miso.models import Checkpoint, MisoModel, PatchModel
+from miso.models.standardize import FeatureReference
 from miso.samples.sample import slide_fingerprint
 from miso.samples.targets import target_values
 from miso.training import student, teacher
@@ -88,7 +89,7 @@ def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection
         patches=sample.patch_features,
         labels=labels,
         measured=target_values(sample, job.cohort.target, job.cohort.genes),
-        reference=student.section_reference(sample.patch_features),
+        reference=FeatureReference.of_section(sample.patch_features),
     )
 
 

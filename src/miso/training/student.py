@@ -19,8 +19,6 @@ from miso.training.metrics import mean_pearson
 from miso.training.programs import find_programs
 
 BATCH = 128
-REFERENCE_SPOTS = 256
-"""Spots, spread evenly over a section, whose patches its feature statistics are taken from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +66,6 @@ class PatchSection:
     def read(self, rows: Sequence[int] | slice) -> Float[Tensor, "spot patch dim"]:
         """Read the patch features of some spots."""
         return torch.from_numpy(np.asarray(self.patches[rows], dtype=np.float32))
-
-
-def section_reference(patches: Float[NDArray[np.float16], "spot patch dim"]) -> FeatureReference:
-    """Take a section's feature statistics from spots spread evenly over it."""
-    rows = np.unique(np.linspace(0, len(patches) - 1, min(REFERENCE_SPOTS, len(patches))).astype(int))
-    return FeatureReference.of(torch.from_numpy(np.asarray(patches[rows], dtype=np.float32)))
 
 
 def patch_weights(config: PatchConfig, sample: Sample) -> Float[Tensor, " patch"]:
