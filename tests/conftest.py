@@ -1,18 +1,22 @@
 """Fixtures that many test folders share: a tiny phantom cohort, its Samples, the real data if it is there."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from numpy.typing import NDArray
+from PIL import Image
 
 from miso.encoders import Encoder, load_encoder
 from miso.geometry import TileSpec
 from miso.phantom import PhantomSpec, write_her2st
-from miso.samples.her2st import find_sections, read_section
 from miso.samples.process import process_section
-from miso.slides import open_slide
+from miso.samples.vendors.her2st import find_sections, read_section
+from miso.slides import Slide, open_slide
 
 torch.set_num_threads(1)  # tiles are tiny, and threads that wait for each other are slower than one
 settings.register_profile("miso", deadline=None)  # two cores are shared: the first example may be slow
@@ -63,3 +67,14 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set MISO_DATA to its folder")
     return folder
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Slide]:
+    """Save a picture and open it as a slide."""
+
+    def save_and_open(image: NDArray[np.uint8], mpp: float = 0.5, name: str = "slide.png") -> Slide:
+        Image.fromarray(image).save(tmp_path / name)
+        return open_slide(tmp_path / name, mpp)
+
+    return save_and_open

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from miso.encoders.encoder import Encoder, InputContract
@@ -18,7 +17,7 @@ from miso.maps.expression_map import ExpressionMap
 from miso.maps.header import MapHeader, SlideRecord
 from miso.maps.store import new_map
 from miso.maps.thumbnail import Thumbnail
-from miso.slides import Slide, open_slide
+from miso.slides import Slide
 
 
 class MeanColour(nn.Module):
@@ -85,15 +84,6 @@ def encoder_of() -> Callable[..., Encoder]:
         )
 
     return make
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Callable[..., Slide]:
-    def save_and_open(image: NDArray[np.uint8], mpp: float = 0.5, name: str = "slide.png") -> Slide:
-        Image.fromarray(image).save(tmp_path / name)
-        return open_slide(tmp_path / name, mpp)
-
-    return save_and_open
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from miso.maps.patch_predictor import PatchPredictor
 from miso.maps.store import existing_map, new_map
 from miso.maps.thumbnail import Thumbnail
 from miso.maps.tiles import Tiles, encode_tiles, reference_tiles
-from miso.maps.tissue import tissue_mask, tissue_tiles, whole_slide
 from miso.registry import unknown
 from miso.slides.slide import Slide
+from miso.slides.tissue import tissue_mask, tissue_tiles, whole_slide
 
 Reference = TypeVar("Reference")
 Tissue = Literal["detect", "all"]

@@ -15,8 +15,8 @@ from miso.geometry import TileGrid
 from miso.launch.ahead import read_ahead
 from miso.launch.progress import Track
 from miso.maps.patch_predictor import PatchFeatures
-from miso.maps.tissue import TissueMask, tissue_tiles
 from miso.slides.slide import Slide
+from miso.slides.tissue import TissueMask, tissue_tiles
 
 Index = Int[NDArray[np.int64], "tile 2"]
 

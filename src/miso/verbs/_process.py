@@ -14,8 +14,8 @@ from miso.maps.plot import plot_alignment
 from miso.maps.thumbnail import Thumbnail
 from miso.registry import unknown
 from miso.samples import Spots
-from miso.samples.her2st import SectionFiles, find_sections, read_section
 from miso.samples.process import process_section
+from miso.samples.vendors.her2st import SectionFiles, find_sections, read_section
 from miso.slides import Slide, open_slide
 from miso.training.device import choose_device
 from miso.units import PLAUSIBLE_MPP, is_plausible_mpp

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from miso.geometry import PatchGrid, Raster, TileGrid, TileSpec
 from miso.maps.tiles import reference_tiles
-from miso.maps.tissue import TissueMask, otsu, tissue_mask, tissue_tiles, whole_slide
 from miso.slides import Slide
+from miso.slides.tissue import TissueMask, otsu, tissue_mask, tissue_tiles, whole_slide
 
 Save = Callable[..., Slide]
 PINK, PURPLE = (225, 170, 200), (130, 80, 150)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from miso.errors import AlignmentError, SampleError
-from miso.samples.her2st import find_sections, read_section
+from miso.samples.vendors.her2st import find_sections, read_section
 
 
 def test_spots_join_positions_and_counts_by_name_not_by_order(section):

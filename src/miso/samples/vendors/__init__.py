@@ -1,0 +1,1 @@
+"""Readers of what vendors and other tools deliver; each ends in a `VendorSection`."""
