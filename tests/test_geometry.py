@@ -194,3 +194,20 @@ def test_spots_on_one_line_have_no_pitch(array):
 def test_a_lattice_whose_pixels_lie_on_one_line_has_no_pitch(flat):
     with pytest.raises(ValueError, match="not on one line"):
         lattice_pitch_px(LATTICE, LATTICE * 290 * flat)
+
+
+def test_a_bin_of_a_patch_s_size_about_the_tile_centre_weights_the_four_middle_patches_alike() -> None:
+    weights = PatchGrid(tile=TileSpec(), patch_px=16).square_weights(8.0).reshape(14, 14)
+    assert weights[6:8, 6:8].tolist() == [[0.25, 0.25], [0.25, 0.25]]
+    assert weights.sum() == 1
+
+
+def test_a_square_as_large_as_the_tile_weights_all_patches_alike() -> None:
+    grid = PatchGrid(tile=TileSpec(), patch_px=16)
+    np.testing.assert_allclose(grid.square_weights(112.0), 1 / 196, rtol=1e-6)
+    np.testing.assert_allclose(grid.square_weights(500.0), 1 / 196, rtol=1e-6)
+
+
+def test_a_disc_smaller_than_the_points_it_is_counted_on_lies_on_the_middle_patches() -> None:
+    weights = PatchGrid(tile=TileSpec(), patch_px=16).disc_weights(0.1).reshape(14, 14)
+    assert weights[6:8, 6:8].sum() == 1

@@ -80,14 +80,23 @@ class PatchGrid:
     ) -> Float[NDArray[np.float32], " patch"]:
         """Share of each patch that lies in the disc about the tile's centre, scaled to sum to 1.
 
-        The share is counted on `subdivisions`² points a patch. A disc larger than the tile weights all alike.
+        The share is counted on `subdivisions`² points a patch, or on those nearest to the centre where a disc
+        is smaller than that. A disc larger than the tile weights all alike.
         """
         along = (
             np.arange(self.side * subdivisions) + 0.5
         ) * self.patch_um / subdivisions - self.tile.side_um / 2
-        inside = along[:, None] ** 2 + along[None, :] ** 2 <= (diameter_um / 2) ** 2
+        squared = along[:, None] ** 2 + along[None, :] ** 2
+        inside = squared <= max((diameter_um / 2) ** 2, float(squared.min()))
         blocks = inside.reshape(self.side, subdivisions, self.side, subdivisions)
         share = blocks.mean(axis=(1, 3)).ravel()
+        return np.asarray(share / share.sum(), dtype=np.float32)
+
+    def square_weights(self, side_um: float) -> Float[NDArray[np.float32], " patch"]:
+        """Share of each patch that lies in the square about the tile's centre, scaled to sum to 1; exact."""
+        edges = np.arange(self.side + 1) * self.patch_um - self.tile.side_um / 2
+        along = np.diff(np.clip(edges, -side_um / 2, side_um / 2))
+        share = np.outer(along, along).ravel()
         return np.asarray(share / share.sum(), dtype=np.float32)
 
 

@@ -216,7 +216,7 @@ class Predictor:
         return self.predict_features(sample.adata.obsm["tile_features"], sample.neighbors(self.first.knn))
 
     def _student_spots(self, model: PatchModel, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
-        weights = model.config.weights(sample.grid, sample.spot_diameter_um)
+        weights = model.config.weights(sample.grid, sample.spot_diameter_um, square=sample.square_spots)
         patches = sample.patch_features
         reference, parts = FeatureReference.of_section(patches), []
         for start in range(0, len(patches), BATCH):

@@ -44,11 +44,13 @@ class PatchConfig:
     standardize: bool = True
     dropout: float = 0.2
 
-    def weights(self, grid: PatchGrid, spot_diameter_um: float) -> Float[NDArray[np.float32], " patch"]:
-        """Share of each patch in a spot, as `pool` says; they sum to 1."""
+    def weights(
+        self, grid: PatchGrid, spot_diameter_um: float, *, square: bool = False
+    ) -> Float[NDArray[np.float32], " patch"]:
+        """Share of each patch in a spot (a disc, or a square bin of that side), as `pool` says; sums to 1."""
         if self.pool == "tile":
             return np.full(grid.n_patches, 1 / grid.n_patches, dtype=np.float32)
-        return grid.disc_weights(spot_diameter_um)
+        return grid.square_weights(spot_diameter_um) if square else grid.disc_weights(spot_diameter_um)
 
 
 PUBLISHED_PATCH = PatchConfig(hidden=(1024, 512), factors=0, pool="tile", standardize=False, dropout=0.0)

@@ -48,8 +48,13 @@ class Sample:
 
     @property
     def spot_diameter_um(self) -> float:
-        """Diameter of a spot."""
+        """Diameter of a spot, or the side of a square bin."""
         return float(self.manifest["spot_diameter_um"])
+
+    @property
+    def square_spots(self) -> bool:
+        """Whether spots are square bins (Visium HD) and not discs."""
+        return self.manifest.get("spot_shape") == "square"
 
     @property
     def grid(self) -> PatchGrid:

@@ -65,6 +65,10 @@ class Slide(ABC):
             )
         return self._resolution
 
+    def resolve(self, resolution: Resolution) -> None:
+        """Take another source's word for the µm per level-0 pixel."""
+        self._resolution = resolution
+
     @property
     def mpp(self) -> float:
         """µm per level-0 pixel."""

@@ -70,7 +70,7 @@ class PatchSection:
 
 def patch_weights(config: PatchConfig, sample: Sample) -> Float[Tensor, " patch"]:
     """Share of each patch in a spot of a Sample."""
-    return torch.from_numpy(config.weights(sample.grid, sample.spot_diameter_um))
+    return torch.from_numpy(config.weights(sample.grid, sample.spot_diameter_um, square=sample.square_spots))
 
 
 def fit_student(

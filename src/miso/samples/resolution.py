@@ -1,0 +1,41 @@
+"""Where a section's µm per level-0 pixel comes from: all sources, the most trusted one, and who disagrees."""
+
+from collections.abc import Sequence
+
+from miso.errors import SlideError
+from miso.units import Resolution, disagreement, is_plausible_mpp
+
+
+def choose_resolution(
+    said: float | None, folder: Sequence[Resolution], tagged: Resolution | None, image: str
+) -> tuple[Resolution, list[str]]:
+    """Take the most trusted source, and word what others say that differs by more than 5 %.
+
+    Parameters
+    ----------
+    said
+        The user's word, µm per pixel.
+    folder
+        What the vendor's folder says, the most trusted first: Visium HD's `microns_per_pixel`, then the
+        lattice pitch fitted from array positions to pixels.
+    tagged
+        What the image's own tags say.
+    image
+        Its name, for messages.
+
+    Raises
+    ------
+    SlideError
+        If there is no source, or the user's word cannot be.
+    """
+    if said is not None and not is_plausible_mpp(said):
+        raise SlideError(f"--slide-mpp {said:g} is no microscope resolution; 0.25 µm/px is a 40× scan")
+    own = [Resolution(mpp=said, source="--slide-mpp")] if said is not None else []
+    sources = [*own, *folder, *([tagged] if tagged else [])]
+    if not sources:
+        raise SlideError(
+            f"nothing says how many µm a pixel of {image!r} spans: no spot lattice, no tags; pass --slide-mpp"
+        )
+    chosen, *others = sources
+    told = (disagreement(chosen, other) for other in others)
+    return chosen, [f"{sentence}; the first is used" for sentence in told if sentence]
