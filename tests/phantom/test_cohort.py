@@ -54,7 +54,7 @@ def test_glass_is_bright_and_tissue_is_pink_or_purple(section):
 
 
 def test_spots_lie_on_tissue_and_on_the_lattice(section):
-    assert section.truth.tissue_under(section.spots.center_xy, SMALL.diameter_um).min() >= 0.4
+    assert section.truth.tissue_under(section.spots.center_xy, SMALL.spot_array.diameter_um).min() >= 0.4
     patch = section.truth.raster.cells_of(section.spots.center_xy)
     assert section.truth.tissue[tuple(patch.T)].mean() > 0.9
     assert lattice_pitch_px(section.spots.array_xy, section.spots.center_xy) == pytest.approx(400, rel=0.02)
@@ -100,8 +100,32 @@ def test_patients_differ_in_composition_and_stain():
         {"n_folds": 4, "n_patients": 3},
         {"size_um": 150},
         {"pitch_um": 0.0},
+        {"array": "visium", "pitch_um": 120.0},
+        {"array": "slideseq"},
+        {"image_mpp": 0.3},
     ],
 )
 def test_impossible_cohorts_are_refused(wrong):
-    with pytest.raises(ConfigError, match=r"patients|genes|folds|section"):
+    with pytest.raises(ConfigError, match=r"patients|genes|folds|section|array|picture"):
         PhantomSpec(**wrong)
+
+
+@pytest.fixture(scope="module")
+def finer():
+    return make_section(replace(SMALL, image_mpp=0.25), 0, 0)
+
+
+def test_a_finer_scanner_sees_the_same_section(section, finer):
+    assert finer.image.shape == (2560, 2560, 3)
+    binned = finer.image.reshape(1280, 2, 1280, 2, 3).mean(axis=(1, 3))
+    assert np.corrcoef(binned.ravel(), section.image.ravel())[0, 1] > 0.995
+    assert (binned - section.image).std() < 4
+    np.testing.assert_array_equal(finer.counts, section.counts)
+
+
+def test_positions_and_truth_follow_the_finer_pixels(section, finer):
+    np.testing.assert_allclose(finer.spots.center_xy, 2 * section.spots.center_xy)
+    assert finer.truth.mpp == 0.25
+    np.testing.assert_allclose(
+        finer.truth.under(finer.spots.center_xy, 100), section.truth.under(section.spots.center_xy, 100)
+    )

@@ -5,7 +5,7 @@ import pytest
 
 from miso.geometry import PatchGrid, Raster, TileSpec
 from miso.phantom import PhantomSpec, make_section
-from miso.phantom.expression import disc_shares, draw_counts
+from miso.phantom.expression import disc_shares, draw_counts, square_shares
 from miso.phantom.genes import PROGRAMS, VISIBLE, gene_table
 
 DEEP = PhantomSpec(seed=5, n_patients=2, n_sections=1, size_um=960, pitch_um=100, depth=20, capture_sd=0.1)
@@ -18,7 +18,7 @@ def section():
 
 def pooled(section):
     """Expected molecules under each selected spot, at depth 1."""
-    return section.truth.under(section.spots.center_xy, DEEP.diameter_um)
+    return section.truth.under(section.spots.center_xy, DEEP.spot_array.diameter_um)
 
 
 def test_symbols_are_unique_and_each_visible_gene_has_a_rate():
@@ -46,6 +46,22 @@ def test_disc_shares_agree_with_the_weights_of_a_tile():
     patches = PatchGrid(tile=TileSpec(size_px=224, mpp=0.5), patch_px=16)
     shares = disc_shares(Raster.over((224, 224), 16), np.array([[112.0, 112.0]]), 200).toarray()[0]
     np.testing.assert_allclose(shares / shares.sum(), patches.disc_weights(100, subdivisions=8), atol=1e-6)
+
+
+def test_an_upright_square_holds_its_area_and_only_what_lies_on_the_section():
+    raster = Raster.over((160, 160), 16)
+    shares = square_shares(raster, np.array([[40.0, 56.0], [43.0, 60.5], [0.0, 80.0]]), 16)
+    np.testing.assert_allclose(shares.sum(axis=1), [1, 1, 0.5])
+    assert shares.toarray()[0].reshape(10, 10)[3, 2] == 1
+    np.testing.assert_allclose(
+        shares.toarray()[1].reshape(10, 10)[3:5, 2:4],
+        np.outer([11.5, 4.5], [13, 3]) / 256,
+    )
+
+
+def test_a_square_smaller_than_a_patch_holds_its_part_of_it():
+    shares = square_shares(Raster.over((160, 160), 16), np.array([[40.0, 40.0], [48.0, 40.0]]), 4)
+    np.testing.assert_allclose(shares.data, [1 / 16, 1 / 32, 1 / 32])
 
 
 def test_cells_in_the_truth_are_about_as_many_as_in_the_picture(section):

@@ -86,3 +86,12 @@ def test_sprites_fade_before_their_border():
         nuclei = draw_sprites(np.random.default_rng(1), look)
         border = np.concatenate([nuclei[:, 0], nuclei[:, -1], nuclei[:, :, 0], nuclei[:, :, -1]])
         assert border.max() < 0.1 * look.density
+
+
+def test_nuclei_drawn_on_finer_pixels_are_the_same_nuclei():
+    for look in LOOKS.values():
+        coarse = draw_sprites(np.random.default_rng(2), look)
+        fine = draw_sprites(np.random.default_rng(2), look, zoom=2)
+        binned = fine.reshape(len(fine), 56, 2, 56, 2).mean(axis=(2, 4))
+        assert np.corrcoef(binned.ravel(), coarse.ravel())[0, 1] > 0.998
+        assert fine.sum() / 4 == pytest.approx(coarse.sum(), rel=0.01)

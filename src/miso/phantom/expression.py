@@ -11,6 +11,7 @@ from miso.phantom.fields import FINE_PX, MPP, Field, block_mean, resize, smooth_
 from miso.phantom.genes import FIELD_LOG_SD
 from miso.phantom.ground import Ground
 from miso.phantom.tissue import Tissue
+from miso.samples.spots import SpotShape
 
 PATCH_PX = 16
 """Side of a patch in level-0 pixels (8 µm)."""
@@ -71,6 +72,21 @@ def _own_field(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     return np.asarray(np.exp(FIELD_LOG_SD * field - FIELD_LOG_SD**2 / 2), dtype=np.float32)
 
 
+def spot_shares(raster: Raster, center_xy: Points, diameter_px: float, shape: SpotShape) -> sparse.csr_array:
+    """(spot, patch) matrix of the share of each patch, row-major, that lies in a spot."""
+    shares = disc_shares if shape == "disc" else square_shares
+    return shares(raster, center_xy, diameter_px)
+
+
+def square_shares(raster: Raster, center_xy: Points, side_px: float) -> sparse.csr_array:
+    """(spot, patch) matrix of the share of each patch that lies in an upright square; exact."""
+    center = np.asarray(center_xy, dtype=np.float64)
+    cells = _cells_about(raster, center, side_px)
+    away = np.abs(raster.centers_xy(cells[..., 0], cells[..., 1]) - center[:, None])  # (spot, near, x and y)
+    overlap = np.clip((side_px + raster.step_px) / 2 - away, 0, min(side_px, raster.step_px)) / raster.step_px
+    return _sparse_shares(raster, cells, overlap[:, :, None, 1] * overlap[:, None, :, 0])
+
+
 def disc_shares(
     raster: Raster, center_xy: Points, diameter_px: float, subdivisions: int = 8
 ) -> sparse.csr_array:
@@ -78,21 +94,34 @@ def disc_shares(
 
     Counted on `subdivisions`² points a patch; what lies off the raster is left out.
     """
-    reach = int(np.ceil(diameter_px / 2 / raster.step_px)) + 1
     center = np.asarray(center_xy, dtype=np.float64)
-    cells = (
-        raster.cells_of(center)[:, None] + np.arange(-reach, reach + 1)[:, None]
-    )  # (spot, near, row and col)
+    cells = _cells_about(raster, center, diameter_px)
     away = raster.centers_xy(cells[..., 0], cells[..., 1]) - center[:, None]
     sub = ((np.arange(subdivisions) + 0.5) / subdivisions - 0.5) * raster.step_px
     x2, y2 = (((away[..., axis, None] + sub) ** 2)[:, :, None] for axis in (0, 1))
     inside = x2.swapaxes(1, 2)[..., None, :] + y2[..., None] <= (diameter_px / 2) ** 2
+    return _sparse_shares(raster, cells, inside.mean(axis=(3, 4)))
+
+
+def _cells_about(
+    raster: Raster, center_xy: Points, diameter_px: float
+) -> Int[NDArray[np.int64], "spot near 2"]:
+    """Rows and columns of the cells that a spot can reach; may lie off the raster."""
+    reach = int(np.ceil(diameter_px / 2 / raster.step_px)) + 1
+    return raster.cells_of(center_xy)[:, None] + np.arange(-reach, reach + 1)[:, None]
+
+
+def _sparse_shares(
+    raster: Raster,
+    cells: Int[NDArray[np.int64], "spot near 2"],
+    share: Float[NDArray[np.float64], "spot row col"],
+) -> sparse.csr_array:
     row, col = cells[:, :, None, 0], cells[:, None, :, 1]
     on = (row >= 0) & (row < raster.shape[0]) & (col >= 0) & (col < raster.shape[1])
-    share = inside.mean(axis=(3, 4)) * on
+    share = share * on
     spot, *near = np.nonzero(share)
     patch = (row * raster.shape[1] + col)[spot, *near]
-    shape = (len(center), raster.shape[0] * raster.shape[1])
+    shape = (len(cells), raster.shape[0] * raster.shape[1])
     return sparse.csr_array((share[spot, *near], (spot, patch)), shape=shape)
 
 

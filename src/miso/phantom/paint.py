@@ -1,4 +1,4 @@
-"""From ground and nuclei to an 8-bit RGB picture at 0.5 µm/px: two dyes mixed by Beer–Lambert."""
+"""From ground and nuclei to an 8-bit RGB picture at 0.5 µm/px or finer: two dyes mixed by Beer–Lambert."""
 
 from dataclasses import dataclass
 
@@ -47,9 +47,16 @@ class Stain:
         return np.asarray(pure * np.asarray(self.strength)[:, None], dtype=np.float32)
 
 
-def paint(rng: np.random.Generator, ground: Ground, nuclei: Nuclei, stain: Stain, size_px: int) -> RGB:
-    """Stamp the nuclei over the ground and look at both through the stain, with a little noise."""
-    nuclear = stamp(rng, nuclei, size_px)
+def paint(
+    rng: np.random.Generator, ground: Ground, nuclei: Nuclei, stain: Stain, size_px: int, zoom: int = 1
+) -> RGB:
+    """Stamp the nuclei over the ground and look at both through the stain, with a little noise.
+
+    `size_px` is the section's side in pixels of 0.5 µm. With `zoom` z the same nuclei are drawn on pixels of
+    0.5 / z µm over the ground between its grid's cells; only the camera's noise is another.
+    """
+    nuclear = stamp(rng, nuclei, size_px, zoom)
+    size_px *= zoom
     noise = _noise(rng, size_px)
     image = np.empty((size_px, size_px, 3), dtype=np.uint8)
     for top in range(0, size_px, BAND):

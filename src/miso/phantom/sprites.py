@@ -1,4 +1,4 @@
-"""Pictures of single nuclei: haematoxylin optical density on small squares of level-0 pixels of 0.5 µm."""
+"""Pictures of single nuclei: haematoxylin optical density on small squares of pixels of 0.5 µm or finer."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from miso.phantom.cells import KINDS, Nuclei
-from miso.phantom.fields import MPP, Field, soft_step
+from miso.phantom.fields import MPP, Field, resize, soft_step
 
 SPRITE_PX = 56
-"""Side of a sprite; the longest nucleus fits."""
+"""Side of a sprite in pixels of 0.5 µm; the longest nucleus fits."""
 ANGLES = 20
 """Directions drawn of each variant, over half a turn."""
 VARIANTS = 10
@@ -76,9 +76,10 @@ LOOKS = {
 }  # fmt: skip
 
 
-def draw_sprites(rng: np.random.Generator, look: Look) -> Sprites:
-    """`VARIANTS` nuclei in each of `ANGLES` directions, variant by variant."""
-    along = (np.arange(SPRITE_PX, dtype=np.float32) - (SPRITE_PX - 1) / 2) * MPP
+def draw_sprites(rng: np.random.Generator, look: Look, zoom: int = 1) -> Sprites:
+    """`VARIANTS` nuclei in each of `ANGLES` directions, variant by variant, on pixels of 0.5 / `zoom` µm."""
+    side = SPRITE_PX * zoom
+    along = (np.arange(side, dtype=np.float32) - (side - 1) / 2) * (MPP / zoom)
     x, y = np.meshgrid(along, along)
     turn = np.arange(ANGLES, dtype=np.float32)[:, None, None] * np.float32(np.pi / ANGLES)
     u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
@@ -93,12 +94,17 @@ def _draw(rng: np.random.Generator, look: Look, u: Sprites, v: Sprites) -> Sprit
     radius = np.hypot(u, v) / _wobble(rng, np.arctan2(v, u), look.wobble)
     inward_um = (1 - radius) * (look.half_width_um * size[1])
     rim = look.rim * np.exp(-(((inward_um - 0.4) / 0.55) ** 2))
-    grain: Field = ndimage.gaussian_filter(
-        rng.standard_normal(u.shape[1:], dtype=np.float32), look.clump_um / MPP
-    )
-    chromatin = np.maximum(1 + rim + look.clumps * grain / grain.std(), 0.2)
+    chromatin = np.maximum(1 + rim + look.clumps * _grain(rng, look.clump_um, (u.shape[1], u.shape[2])), 0.2)
     density = look.density * np.exp(rng.normal(0, look.density_spread))
     return np.asarray(density * soft_step(inward_um, 4.5) * chromatin, dtype=np.float32)
+
+
+def _grain(rng: np.random.Generator, clump_um: float, shape: tuple[int, int]) -> Field:
+    """Draw the chromatin's grain, of variance 1: the same draws whatever the size of pixels."""
+    white = rng.standard_normal((SPRITE_PX, SPRITE_PX), dtype=np.float32)
+    grain: Field = ndimage.gaussian_filter(white, clump_um / MPP)
+    grain = grain / grain.std()
+    return grain if shape == grain.shape else resize(grain, shape)
 
 
 def _wobble(rng: np.random.Generator, polar: Sprites, amplitude: float) -> Sprites:
@@ -110,19 +116,19 @@ def _wobble(rng: np.random.Generator, polar: Sprites, amplitude: float) -> Sprit
     return outline
 
 
-def stamp(rng: np.random.Generator, nuclei: Nuclei, size_px: int) -> Field:
-    """Haematoxylin density of all nuclei on a canvas of `size_px`² pixels; the darker one wins an overlap."""
-    half = SPRITE_PX // 2
-    canvas = np.zeros((size_px + 2 * SPRITE_PX,) * 2, dtype=np.float32)
-    corner = np.floor(nuclei.center_xy).astype(np.int64) + (SPRITE_PX - half)
+def stamp(rng: np.random.Generator, nuclei: Nuclei, size_px: int, zoom: int = 1) -> Field:
+    """Haematoxylin density of all nuclei on (`size_px` · `zoom`)² pixels; the darker one wins an overlap."""
+    side = SPRITE_PX * zoom
+    canvas = np.zeros((size_px * zoom + 2 * side,) * 2, dtype=np.float32)
+    corner = zoom * (np.floor(nuclei.center_xy).astype(np.int64) + SPRITE_PX // 2)
     for kind, name in enumerate(KINDS):
-        sprites = draw_sprites(rng, LOOKS[name])
+        sprites = draw_sprites(rng, LOOKS[name], zoom)
         chosen = np.flatnonzero(nuclei.kind == kind)
         picture = _pick(rng, nuclei.angle[chosen])
         for index, (left, top) in zip(picture.tolist(), corner[chosen].tolist(), strict=True):
-            window = canvas[top : top + SPRITE_PX, left : left + SPRITE_PX]
+            window = canvas[top : top + side, left : left + side]
             np.maximum(window, sprites[index], out=window)
-    return canvas[SPRITE_PX:-SPRITE_PX, SPRITE_PX:-SPRITE_PX]
+    return canvas[side:-side, side:-side]
 
 
 def _pick(rng: np.random.Generator, angle: NDArray[np.float64]) -> Int[NDArray[np.int64], " nucleus"]:

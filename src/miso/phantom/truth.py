@@ -1,6 +1,6 @@
 """The phantom's answer: expected molecules a patch of 8 µm at depth 1, for every gene of a section."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from miso.errors import SampleError
 from miso.geometry import Points, Raster
-from miso.phantom.expression import disc_shares
+from miso.phantom.expression import spot_shares
 from miso.phantom.genes import PROGRAMS
+from miso.samples.spots import SpotShape
 
 SCHEMA = 1
 
@@ -61,16 +62,26 @@ class Truth:
         """Units of one of `PROGRAMS` a patch: cells of a kind, for one."""
         return np.asarray(self.programs[PROGRAMS.index(name)])
 
-    def under(self, center_xy: Points, diameter_um: float) -> Float[NDArray[np.float64], "spot gene"]:
-        """Add up the rates under discs centred on level-0 pixels; off the section there is nothing."""
-        shares = disc_shares(self.raster, center_xy, diameter_um / self.mpp)
+    def under(
+        self, center_xy: Points, diameter_um: float, shape: SpotShape = "disc"
+    ) -> Float[NDArray[np.float64], "spot gene"]:
+        """Add up the rates under spots centred on level-0 pixels; off the section there is nothing."""
+        shares = spot_shares(self.raster, center_xy, diameter_um / self.mpp, shape)
         amounts = shares @ self.programs.reshape(len(self.programs), -1).T.astype(np.float64)
         return np.asarray(amounts @ self.loadings.T.astype(np.float64))
 
-    def tissue_under(self, center_xy: Points, diameter_um: float) -> Float[NDArray[np.float64], " spot"]:
-        """Share of each disc that is tissue, of what of it lies on the section."""
-        shares = disc_shares(self.raster, center_xy, diameter_um / self.mpp)
+    def tissue_under(
+        self, center_xy: Points, diameter_um: float, shape: SpotShape = "disc"
+    ) -> Float[NDArray[np.float64], " spot"]:
+        """Share of each spot that is tissue, of what of it lies on the section."""
+        shares = spot_shares(self.raster, center_xy, diameter_um / self.mpp, shape)
         return np.asarray((shares @ self.tissue.ravel()) / np.maximum(shares.sum(axis=1), 1e-9))
+
+    def seen_at(self, zoom: int) -> "Truth":
+        """See the same truth beneath a picture of `zoom` times as many pixels."""
+        x, y = self.raster.origin_xy
+        raster = replace(self.raster, origin_xy=(x * zoom, y * zoom), step_px=self.raster.step_px * zoom)
+        return replace(self, raster=raster, mpp=self.mpp / zoom)
 
 
 def save_truth(path: Path, truth: Truth) -> None:

@@ -1,59 +1,90 @@
-"""The cohort on disk, in the layout in which HER2ST is downloaded; positions are in level-0 pixels."""
+"""The cohort on disk in any vendor's layout, with its truth and its splits; positions are level-0 px."""
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
-import numpy as np
-import pandas as pd
-from PIL import Image
-
-from miso.errors import SampleError
-from miso.phantom.cohort import PhantomSpec, Section, make_section
+from miso.errors import ConfigError, SampleError
+from miso.launch.atomic import write_path
+from miso.phantom.cohort import Section, make_section
+from miso.phantom.layouts.catalog import find_layout
+from miso.phantom.layouts.layout import Delivery, ImageFormat, Layout
+from miso.phantom.spec import PhantomSpec
 from miso.phantom.truth import save_truth
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD = "phantom.json"
 UNFINISHED = ".phantom-unfinished.json"
-FOLDERS = ("count-matrices", "images", "spot-selections", "truth")
-JPEG_QUALITY = 92
 
 Progress = Callable[[str, int, int], None]
 """Called before each section with its name, its index and the number of sections."""
 
 
-def write_her2st(spec: PhantomSpec, folder: Path | str, progress: Progress | None = None) -> Path:
+def write_phantom(
+    spec: PhantomSpec,
+    folder: Path | str,
+    layout: str = "her2st",
+    *,
+    image_format: ImageFormat = "jpeg",
+    extra_features: bool = False,
+    outs: bool = True,
+    progress: Progress | None = None,
+) -> Path:
     """Write a cohort, or do nothing where the same one already is.
 
-    Every file appears whole or not at all, `phantom.json` last.
+    Every file appears whole or not at all, a section's truth behind its other files, `phantom.json` last.
     After an interruption it goes on where it stopped.
+
+    Parameters
+    ----------
+    layout
+        One of `layouts.catalog.LAYOUTS`; the cohort's array must be the one that it is for.
+    image_format
+        Of the full-resolution pictures.
+    extra_features
+        Whether one symbol has two Ensembl ids that share its molecules, and antibodies are captured too.
+    outs
+        Whether the content of a Space Ranger folder lies in `outs`.
 
     Returns
     -------
     Path
-        The folder: `count-matrices`, `images/HE`, `spot-selections`, `truth`, `splits.json`, `phantom.json`.
+        The folder: what the layout says, `truth`, `splits.json`, `phantom.json`.
 
     Raises
     ------
+    ConfigError
+        If there is no such layout or picture format, or the cohort does not suit the layout.
     SampleError
         If the folder holds another cohort, or files that are no phantom's.
     """
+    delivery = Delivery(
+        spec=spec, layout=layout, image_format=image_format, extra_features=extra_features, outs=outs
+    )
+    chosen = _suitable(delivery)
     folder = Path(folder)
-    record = {"schema": SCHEMA, **asdict(spec), "genes": list(spec.genes.symbols)}
-    if _already_there(folder, record):
+    record = {"schema": SCHEMA, **asdict(delivery), **asdict(spec), "genes": list(spec.genes.symbols)}
+    del record["spec"]
+    if _already_there(folder, record, (*chosen.folders, *spec.sections, "truth")):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / UNFINISHED, record)
     for index, name in enumerate(spec.sections):
         if progress:
             progress(name, index, len(spec.sections))
-        if not all(path.exists() for path in _files(folder, name).values()):
-            _write_section(folder, make_section(spec, *divmod(index, spec.n_sections)))
+        if not _truth_path(folder, name).exists():
+            _write_section(folder, make_section(spec, *divmod(index, spec.n_sections)), chosen, delivery)
     _write_json(folder / "splits.json", splits(spec))
     _write_json(folder / RECORD, record)
     (folder / UNFINISHED).unlink()
     return folder
+
+
+def write_her2st(spec: PhantomSpec, folder: Path | str, progress: Progress | None = None) -> Path:
+    """Write a cohort of legacy ST sections as HER2ST is downloaded; see `write_phantom`."""
+    return write_phantom(spec, folder, "her2st", progress=progress)
 
 
 def splits(spec: PhantomSpec) -> dict[str, object]:
@@ -74,13 +105,30 @@ def splits(spec: PhantomSpec) -> dict[str, object]:
     return {"unit": "patient", "folds": folds}
 
 
-def _already_there(folder: Path, record: dict[str, object]) -> bool:
+def _suitable(delivery: Delivery) -> Layout:
+    """Look up the layout, and refuse what it cannot hold."""
+    layout, name, array = find_layout(delivery.layout), delivery.layout, delivery.spec.array
+    if array != layout.array:
+        raise ConfigError(
+            f"the layout {name!r} is for the array {layout.array!r}, not {array!r}; "
+            f"use PhantomSpec(array={layout.array!r})"
+        )
+    if delivery.image_format not in get_args(ImageFormat):
+        raise ConfigError(
+            f"pictures as {delivery.image_format!r}: choose one of {', '.join(get_args(ImageFormat))}"
+        )
+    if delivery.extra_features and not layout.has_ids:
+        raise ConfigError(f"extra features in {name!r}: its genes have no ids, so a symbol occurs once")
+    return layout
+
+
+def _already_there(folder: Path, record: dict[str, object], own: tuple[str, ...]) -> bool:
     """Whether the whole cohort is there; a different one, or foreign files, are refused."""
     for name in (RECORD, UNFINISHED):
         if (folder / name).is_file():
             _refuse_other(folder, _read_record(folder / name), record)
             return name == RECORD
-    foreign = [name for name in FOLDERS if (folder / name).exists()]
+    foreign = [name for name in own if (folder / name).exists()]
     if foreign:
         raise SampleError(
             f"{folder} has {foreign[0]!r} but no {RECORD}, so it is no phantom cohort; choose another folder"
@@ -108,54 +156,21 @@ def _refuse_other(folder: Path, held: dict[str, object], wanted: dict[str, objec
         )
 
 
-def _files(folder: Path, section: str) -> dict[str, Path]:
-    return {
-        "counts": folder / "count-matrices" / f"{section}.tsv.gz",
-        "image": folder / "images" / "HE" / f"{section}.jpg",
-        "spots": folder / "spot-selections" / f"{section}_selection.tsv.gz",
-        "truth": folder / "truth" / f"{section}.npz",
-    }
+def _truth_path(folder: Path, section: str) -> Path:
+    return folder / "truth" / f"{section}.npz"
 
 
-def _write_section(folder: Path, section: Section) -> None:
-    files = _files(folder, section.name)
-    names = np.array(section.spots.names)[section.counted]
-    counts = pd.DataFrame(section.counts[section.counted], index=names, columns=list(section.truth.genes))
-    _whole(files["counts"], lambda path: _write_table(path, counts, index=True))
-    _whole(files["spots"], lambda path: _write_table(path, _selection(section), index=False))
-    _whole(files["truth"], lambda path: save_truth(path, section.truth))
-    image = Image.fromarray(section.image)
-    _whole(files["image"], lambda path: image.save(path, format="jpeg", quality=JPEG_QUALITY))
-
-
-def _selection(section: Section) -> pd.DataFrame:
-    spots = section.spots
-    return pd.DataFrame(
-        {
-            "x": spots.array_xy[:, 0],
-            "y": spots.array_xy[:, 1],
-            "new_x": spots.refined_xy[:, 0].round(3),
-            "new_y": spots.refined_xy[:, 1].round(3),
-            "pixel_x": spots.center_xy[:, 0].round(2),
-            "pixel_y": spots.center_xy[:, 1].round(2),
-            "selected": 1,
-        }
-    )
-
-
-def _write_table(path: Path, table: pd.DataFrame, *, index: bool) -> None:
-    compression = {"method": "gzip", "compresslevel": 6, "mtime": 0}
-    table.to_csv(path, sep="\t", index=index, compression=compression)
+def _write_section(folder: Path, section: Section, layout: Layout, delivery: Delivery) -> None:
+    """Write what the layout says, then the truth, which marks the section as done."""
+    for name, write in layout.pieces(section, delivery):
+        if (folder / name).is_dir():
+            continue  # whole, since folders too are renamed into place
+        with write_path(folder / name) as temporary:
+            write(temporary)
+    with write_path(_truth_path(folder, section.name)) as temporary:
+        save_truth(temporary, section.truth)
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    _whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name, then rename, so that a file is never half there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    temporary.replace(path)
+    with write_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
