@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from miso.encoders import Encoder, load_encoder
+from miso.encoders.catalogue import CATALOGUE
 from miso.encoders.vit import ViT, ViTConfig
-from miso.encoders.vit_weights import build_vit
+from miso.encoders.vit_weights import NotOurs, build_vit
 from miso.errors import EncoderError
 
 PREPROCESSOR = {
@@ -230,20 +232,21 @@ def test_timm_weights_give_the_same_tokens_wherever_the_prefix_has_positions(
 @pytest.mark.parametrize(
     ("args", "match"),
     [
-        ({"norm_layer": "rmsnorm"}, "norm_layer.*extra 'timm'"),
-        ({"act_layer": "torch.nn.GELU"}, "act_layer.*extra 'timm'"),
-        ({"num_heads": None}, "num_heads.*extra 'timm'"),
+        ({"norm_layer": "rmsnorm"}, "norm_layer.*needs the extra 'timm'.*pip install --no-deps timm"),
+        ({"act_layer": "torch.nn.GELU"}, "act_layer.*needs the extra 'timm'"),
+        ({"num_heads": None}, "num_heads.*needs the extra 'timm'"),
     ],
 )
 def test_a_timm_model_that_is_not_understood_names_the_extra(
-    tmp_path: Path, args: dict[str, Any], match: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: dict[str, Any], match: str
 ) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
     _, weights = swiglu_pair(tmp_path)
     refuse(f"hf:{save_timm(weights, tmp_path, **args)}", match)
 
 
-def test_a_timm_model_of_another_family_names_the_extra() -> None:
-    with pytest.raises(EncoderError, match=r"'swin_tiny' is not read here .*extra 'timm'"):
+def test_a_timm_model_of_another_family_is_not_ours() -> None:
+    with pytest.raises(NotOurs, match=r"'swin_tiny' is not read by our own ViT"):
         build_vit({"architecture": "swin_tiny"}, {})
 
 
@@ -371,14 +374,19 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
     refuse(f"hf:{folder}", "damaged safetensors")
 
 
-def test_an_unknown_model_type_is_refused_by_name(folder: Path) -> None:
-    edit(folder / "config.json", model_type="swin")
-    refuse(f"hf:{folder}", "model_type 'swin'.*known: vit, dinov2")
-
-
-def test_an_unknown_activation_is_refused_by_name(folder: Path) -> None:
-    edit(folder / "config.json", hidden_act="quick_gelu")
-    refuse(f"hf:{folder}", "hidden_act 'quick_gelu'")
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"model_type": "swin"}, "model_type 'swin'.*known: vit, dinov2"),
+        ({"hidden_act": "quick_gelu"}, "hidden_act 'quick_gelu'"),
+    ],
+)
+def test_what_is_not_our_architecture_is_refused_by_name_without_the_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], match: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    edit(folder / "config.json", **change)
+    refuse(f"hf:{folder}", f"{match}.*needs the extra 'transformers'.*pip install")
 
 
 def test_a_folder_without_config_is_refused(folder: Path) -> None:
@@ -476,7 +484,11 @@ def offline(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return hub
 
 
-def test_offline_a_cached_model_is_read_and_its_revision_is_the_commit(offline: Path) -> None:
+def test_offline_a_cached_model_is_read_and_its_revision_is_the_commit(
+    offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"size_px": 64, "tile_dim": 48, "patch_dim": 48, "norm": ((0.7, 0.6, 0.5), (0.2, 0.25, 0.3))}
+    monkeypatch.setitem(CATALOGUE, "phikon", replace(CATALOGUE["phikon"], **small))
     repo = offline / "models--owkin--phikon"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(COMMIT)
@@ -488,9 +500,10 @@ def test_offline_a_cached_model_is_read_and_its_revision_is_the_commit(offline: 
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("name", ["phikon", "phikon-v2", "h0-mini", "uni2-h", "hf:nobody/nothing"])
+@pytest.mark.parametrize("name", [*CATALOGUE, "hf:nobody/nothing", "timm:vit_small_patch16_224.dino"])
 def test_offline_a_model_that_is_not_cached_is_refused(name: str) -> None:
-    refuse(name, "not in the cache, and HF_HUB_OFFLINE is set; .*pass hf:<folder>")
+    scheme = name if name in CATALOGUE else "hf"
+    refuse(name, f"not in the cache, and HF_HUB_OFFLINE is set; .*pass {scheme}:<folder>")
 
 
 @pytest.mark.parametrize(
@@ -501,10 +514,8 @@ def test_what_is_neither_a_folder_nor_a_model_is_refused(name: str) -> None:
     refuse(name, "expected hf:<folder> or hf:<owner>/<model>")
 
 
-def test_a_named_model_takes_no_argument() -> None:
-    refuse(
-        "phikon:/some/folder", "'phikon' takes nothing after a colon; a folder is read with hf:/some/folder"
-    )
+def test_a_named_model_takes_a_folder_or_nothing() -> None:
+    refuse("phikon:/some/folder", "no folder '/some/folder' here; expected phikon:<folder>, or phikon alone")
 
 
 @pytest.fixture
@@ -553,7 +564,7 @@ def server(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTP
         ((401, None), "see {url}, and set HF_TOKEN"),
         ((403, None), "see {url}, and set HF_TOKEN"),
         ((404, "RepoNotFound"), "see {url}, and set HF_TOKEN"),
-        ((501, None), "cannot be fetched from {url} .*pass hf:<folder>"),
+        ((501, None), "cannot be fetched from {url} .*pass h0-mini:<folder>"),
     ],
 )
 @pytest.mark.parametrize("listed", [False, True])
@@ -570,7 +581,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-    refuse("phikon", "cannot be fetched from .*/owkin/phikon .*pass hf:<folder>")
+    refuse("phikon", "cannot be fetched from .*/owkin/phikon .*pass phikon:<folder>")
     close_session()
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from miso.encoders.input_contract import section
 from miso.encoders.vit import ViT, ViTConfig
+from miso.encoders.weight_files import listed
 from miso.errors import EncoderError
 
 Config = Mapping[str, Any]
@@ -87,17 +89,23 @@ TIMM_HARMLESS = {
 """Model arguments that the shapes settle, that matter in training only, or that are checked below."""
 
 
+class NotOurs(EncoderError):
+    """A model is of another architecture than our ViT; what saved it can read it."""
+
+
 def build_vit(config: Config, weights: Weights) -> ViT:
     """Make a ViT in float32 from a parsed `config.json` and the tensors beside it.
 
     Raises
     ------
+    NotOurs
+        If the architecture is not one of ours.
     EncoderError
-        If the architecture is not one of ours, or a tensor is unknown, missing, or of another shape.
+        If a tensor is unknown, missing, or of another shape.
     """
     if "architecture" in config:
         ours = rename(weights, TIMM_NAMES)
-        return fill(timm_config(config, ours), ours)
+        return fill(timm_config(config, ours), ours, unknown=NotOurs)  # its config.json does not say all
     expected = transformers_config(config)
     return fill(expected, fuse_qkv(rename(strip(weights, TRANSFORMERS_WRAPPERS), TRANSFORMERS_NAMES)))
 
@@ -107,14 +115,14 @@ def transformers_config(config: Config) -> ViTConfig:
     kind = config.get("model_type")
     if kind not in ("vit", "dinov2", "dinov2_with_registers"):
         known = "vit, dinov2, dinov2_with_registers, or a timm vit_*"
-        raise EncoderError(f"model_type {kind!r} in config.json is not read here; known: {known}")
+        raise NotOurs(f"model_type {kind!r} in config.json is not read by our own ViT (known: {known})")
     dinov2, act = kind != "vit", config.get("hidden_act", "gelu")
     swiglu = dinov2 and bool(config.get("use_swiglu_ffn", False))
     if act != "gelu" and not swiglu:
-        raise EncoderError(f"hidden_act {act!r} in config.json is not read here; expected 'gelu'")
+        raise NotOurs(f"hidden_act {act!r} in config.json is not read by our own ViT (expected 'gelu')")
     dim, patch_px = need_int(config, "hidden_size"), need_int(config, "patch_size")
     if dinov2:
-        mlp_dim = int(dim * float(config.get("mlp_ratio", 4)))
+        mlp_dim = int(dim * need_number(config, "mlp_ratio", 4))
         mlp_dim = (mlp_dim * 2 // 3 + 7) // 8 * 8 if swiglu else mlp_dim  # a gate costs a third matrix
     else:
         mlp_dim = need_int(config, "intermediate_size")
@@ -126,7 +134,7 @@ def transformers_config(config: Config) -> ViTConfig:
         heads=need_int(config, "num_attention_heads"),
         mlp_dim=mlp_dim,
         registers=need_int(config, "num_register_tokens") if kind == "dinov2_with_registers" else 0,
-        eps=float(config.get("layer_norm_eps", 1e-6 if dinov2 else 1e-12)),
+        eps=need_number(config, "layer_norm_eps", 1e-6 if dinov2 else 1e-12),
         layer_scale=dinov2,
         swiglu=swiglu,
         qkv_bias=bool(config.get("qkv_bias", True)),
@@ -139,24 +147,20 @@ def timm_config(config: Config, ours: Weights) -> ViTConfig:
 
     Most sizes live in timm's code, not in its `config.json`, so they are read off the weights' shapes.
     """
-    name, args = str(config["architecture"]), config.get("model_args") or {}
+    name, args = str(config["architecture"]), section(config, "model_args")
     strange = sorted(key for key, value in args.items() if value and key not in TIMM_HARMLESS)
     if not name.startswith("vit_") or strange:
         why = f"its model_args {', '.join(strange)}" if strange else "its architecture"
-        raise EncoderError(f"timm model {name!r} is not read here ({why}); it would need the extra 'timm'")
+        raise NotOurs(f"timm model {name!r} is not read by our own ViT ({why})")
     dim, patch_px = shape_of(ours, "patch_embed.weight")[0], shape_of(ours, "patch_embed.weight")[2]
     mlp_dim = shape_of(ours, "blocks.0.mlp.fc2.weight")[1]
     swiglu = shape_of(ours, "blocks.0.mlp.fc1.weight")[0] == 2 * mlp_dim
     act = str(args.get("act_layer", "silu" if swiglu else "gelu")).rpartition(".")[2].lower()
     if act != ("silu" if swiglu else "gelu"):
-        raise EncoderError(
-            f"timm model {name!r} has act_layer {args['act_layer']!r}; it would need the extra 'timm'"
-        )
+        raise NotOurs(f"timm model {name!r} is not read by our own ViT (act_layer {args['act_layer']!r})")
     heads = args.get("num_heads", TIMM_HEADS.get(dim))
     if heads is None:
-        raise EncoderError(
-            f"timm model {name!r} leaves num_heads out of model_args; it would need the extra 'timm'"
-        )
+        raise NotOurs(f"timm model {name!r} is not read by our own ViT (num_heads is not in model_args)")
     blocks = [int(found[1]) for key in ours if (found := re.match(r"blocks\.(\d+)\.", key))]
     registers = shape_of(ours, "registers")[1] if "registers" in ours else 0
     prefix, grid = split_positions(shape_of(ours, "positions")[1], registers)
@@ -164,8 +168,8 @@ def timm_config(config: Config, ours: Weights) -> ViTConfig:
         patch_px=patch_px,
         grid=grid,
         dim=dim,
-        depth=int(args.get("depth", 1 + max(blocks))),
-        heads=int(heads),
+        depth=need_int({"depth": 1 + max(blocks)} | dict(args), "depth"),
+        heads=need_int({"num_heads": heads}, "num_heads"),
         mlp_dim=mlp_dim,
         registers=registers,
         prefix_positions=prefix,
@@ -214,17 +218,15 @@ def fuse_qkv(weights: Weights) -> dict[str, Tensor]:
     return fused
 
 
-def fill(config: ViTConfig, ours: Weights) -> ViT:
-    """Make the ViT and give it its weights, in float32; none may be left over or missing."""
+def fill(config: ViTConfig, ours: Weights, unknown: type[EncoderError] = EncoderError) -> ViT:
+    """Make the ViT and give it its weights, in float32; none may be left over (`unknown`) or missing."""
     with torch.device("meta"):  # no time or random numbers are spent on values that are replaced at once
         vit = ViT(config)
     expected = vit.state_dict()
     if config.dim % config.heads:
         raise EncoderError(f"{config.heads} attention heads do not divide a width of {config.dim}")
-    if unknown := sorted(set(ours) - set(expected)):
-        raise EncoderError(
-            f"unknown weights for this architecture: {listed(unknown)}; is config.json of this model?"
-        )
+    if over := sorted(set(ours) - set(expected)):
+        raise unknown(f"unknown weights for this architecture: {listed(over)}; is config.json of this model?")
     if missing := sorted(set(expected) - set(ours)):
         raise EncoderError(
             f"weights are missing: {listed(missing)}; is the file whole, and config.json its own?"
@@ -238,23 +240,25 @@ def fill(config: ViTConfig, ours: Weights) -> ViT:
 
 
 def shape_of(ours: Weights, key: str) -> torch.Size:
-    """Shape of a tensor that has to be there."""
+    """Shape of a tensor that a ViT of timm has."""
     if key not in ours:
-        raise EncoderError(f"weights are missing: {key!r}; is this a Vision Transformer with a cls token?")
+        raise NotOurs(f"weights are missing: {key!r}; is this a Vision Transformer with a cls token?")
     return ours[key].shape
 
 
 def need_int(config: Config, key: str) -> int:
-    """Whole number under `key` of config.json; the two numbers of a square count as one."""
+    """Whole number above 0 under `key` of config.json; the two numbers of a square count as one."""
     value = config.get(key)
-    if isinstance(value, Sequence) and len(set(value)) == 1:
+    if isinstance(value, list) and value and all(one == value[0] for one in value):
         value = value[0]
-    if not isinstance(value, int):
+    if not isinstance(value, int) or value < (0 if "register" in key else 1):
         raise EncoderError(f"config.json has {key} = {value!r}; expected one whole number")
     return value
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """Name the first few."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+def need_number(config: Config, key: str, default: float) -> float:
+    """Return the number above 0 under `key` of config.json, or `default` if there is none."""
+    value = config.get(key, default)
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise EncoderError(f"config.json has {key} = {value!r}; expected a number above 0")
+    return float(value)
