@@ -31,7 +31,7 @@ test: dev ## lint, types, layers and unit, all of them even when one fails
 	  $(MAKE) --no-print-directory INSTALL=: $$check || failed="$$failed $$check"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed; the tests run all the same" >&2; fi; \
-	$(BIN)/pytest && [ -z "$$failed" ]
+	$(BIN)/pytest -n auto && [ -z "$$failed" ]
 
 lint: dev ## ruff, rules and format
 	$(BIN)/ruff check
@@ -44,8 +44,8 @@ types: dev ## mypy, strict
 layers: dev ## imports point down
 	$(BIN)/lint-imports
 
-unit: dev ## pytest
-	$(BIN)/pytest
+unit: dev ## pytest, on all cores
+	$(BIN)/pytest -n auto
 
 format: dev ## let ruff put the format right
 	$(BIN)/ruff check --fix

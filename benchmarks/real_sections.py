@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from miso.training import CohortConfig, TrainConfig, train
-from miso.verbs._process import EncoderOptions, process_her2st_folder
+from miso.verbs._process import ProcessOptions, process_her2st_folder
 from miso.verbs.console import number, show_table, tell, track
 
 TARGETS = ("raw", "log1p_cp10k")
@@ -43,7 +43,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     data = copy_of(args.data, args.work)
-    options = EncoderOptions(encoder="stain", mpp=0.5, level=None, tile_size=224, knn=37, device="cpu")
+    options = ProcessOptions(encoder="stain", device="cpu")
     process_her2st_folder(data, [], options)
     table = pd.concat(run(data, args.work, target, preset) for target in TARGETS for preset in PRESETS)
     show(table)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miso.encoders import Encoder, load_encoder
-from miso.geometry import TileSpec
+from miso.errors import MisoError
 from miso.phantom import PhantomSpec, write_her2st
 from miso.samples.process import process_section
-from miso.samples.vendors.her2st import find_sections, read_section
+from miso.samples.vendors.her2st import find_sections, read_vendor_section
 from miso.slides import Slide, open_slide
 
 torch.set_num_threads(1)  # tiles are tiny, and threads that wait for each other are slower than one
@@ -43,17 +43,14 @@ def processed(phantom: Path, stain: Encoder, tmp_path_factory: pytest.TempPathFa
     """A folder with the phantom's three Samples; look, but do not write."""
     out = tmp_path_factory.mktemp("processed")
     for files in find_sections(phantom):
-        spots, resolution = read_section(files)
-        with open_slide(files.image, resolution) as slide:
+        with open_slide(files.image) as slide:
             process_section(
-                spots,
+                read_vendor_section(files),
                 slide,
                 stain,
                 out / files.name,
                 name=files.name,
                 patient=files.patient,
-                inputs=[files.counts, files.selection, files.image],
-                tile=TileSpec(),
                 knn=5,
             )
     return out
@@ -78,3 +75,31 @@ def save(tmp_path: Path) -> Callable[..., Slide]:
         return open_slide(tmp_path / name, mpp)
 
     return save_and_open
+
+
+@pytest.fixture
+def refusal() -> Callable[[Callable[[], object]], str]:
+    """Do something and return what a MisoError says, nothing if it succeeds; other errors are our fault."""
+
+    def attempt(work: Callable[[], object]) -> str:
+        try:
+            work()
+        except MisoError as err:
+            return str(err)
+        return ""
+
+    return attempt
+
+
+@pytest.fixture
+def spoil() -> Callable[..., bytes]:
+    """Flip a bit of a file's content, or at every fourth trial cut it off; `head` keeps to its beginning."""
+
+    def spoiled(whole: bytes, trial: int, head: int | None = None) -> bytes:
+        rng, reach = np.random.default_rng(trial), min(len(whole), head or len(whole))
+        at = int(rng.integers(reach))
+        if trial % 4 == 0:
+            return whole[:at]
+        return whole[:at] + bytes([whole[at] ^ 1 << int(rng.integers(8))]) + whole[at + 1 :]
+
+    return spoiled

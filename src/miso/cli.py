@@ -7,7 +7,20 @@ import sys
 import typer
 
 from miso.errors import MisoError
-from miso.verbs import demo, generate_distillation_labels, plot, predict, process_her2st, super_resolve, train
+from miso.verbs import (
+    demo,
+    doctor,
+    export,
+    generate_distillation_labels,
+    inspect,
+    plot,
+    predict,
+    process_data,
+    process_her2st,
+    rewrite_slide,
+    super_resolve,
+    train,
+)
 
 USERS_FAULT, OUR_FAULT, INTERRUPTED = 2, 1, 130
 DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
@@ -26,8 +39,22 @@ app = typer.Typer(
         "help_option_names": ["-h", "--help"],
     },
 )
-for verb in (demo, process_her2st, train, generate_distillation_labels, predict, super_resolve, plot):
-    app.command(name=verb.NAME, no_args_is_help=verb.NAME != "demo")(verb.command)
+VERBS = (
+    demo,
+    inspect,
+    rewrite_slide,
+    process_data,
+    process_her2st,
+    train,
+    generate_distillation_labels,
+    predict,
+    super_resolve,
+    plot,
+    export,
+    doctor,
+)
+for verb in VERBS:
+    app.command(name=verb.NAME, no_args_is_help=verb.NAME not in ("demo", "doctor"))(verb.command)
 
 
 def main() -> None:

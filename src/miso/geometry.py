@@ -182,23 +182,59 @@ class TileGrid:
         return self.first_cell(col) * step, self.first_cell(row) * step
 
 
-def lattice_pitch_px(array_xy: Points, center_xy: Points) -> float:
-    """Distance in level-0 pixels between lattice sites that are one array unit apart.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatticeFit:
+    """How sites of an array lie on a slide: pixel = array · `matrix` + `offset_xy`, in level-0 pixels."""
 
-    Fits pixel = A · array + t by least squares (any rotation, flip or slight shear) and returns √|det A|.
+    matrix: Float[NDArray[np.float64], "2 2"]
+    offset_xy: Float[NDArray[np.float64], " 2"]
+
+    @property
+    def pitch_px(self) -> float:
+        """Distance in level-0 pixels between sites that are one array unit apart: √|det|."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+    @property
+    def stretch(self) -> float:
+        """How much longer one array unit is along one axis than across it; 1 for rotations and flips."""
+        longer, shorter = np.linalg.svd(self.matrix, compute_uv=False)
+        return float(longer / shorter)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the array lies face down on the slide."""
+        return bool(np.linalg.det(self.matrix) < 0)
+
+    def distance_px(self, array_xy: Points, center_xy: Points) -> Float[NDArray[np.float64], " site"]:
+        """How far each site lies from where the lattice has it, in level-0 pixels."""
+        off = np.asarray(array_xy) @ self.matrix + self.offset_xy - np.asarray(center_xy)
+        return np.asarray(np.hypot(off[:, 0], off[:, 1]))
+
+
+def fit_lattice(array_xy: Points, center_xy: Points) -> LatticeFit:
+    """Fit level-0 pixels to array positions by least squares: any rotation, flip, scale or slight shear.
 
     Raises
     ------
     ValueError
-        With fewer than three sites that are not on one line, on the array or in pixels, since no pitch
+        With fewer than three sites that are not on one line, on the array or in pixels, since no lattice
         follows from them.
     """
-    array = np.asarray(array_xy, dtype=np.float64)
-    design = np.column_stack([array, np.ones(len(array))])
-    if len(array) < 3 or np.linalg.matrix_rank(design) < 3:
+    array, center = np.asarray(array_xy, dtype=np.float64), np.asarray(center_xy, dtype=np.float64)
+    if len(array) < 3:
         raise ValueError("the lattice pitch needs at least three spots that are not on one line")
-    fit, *_ = np.linalg.lstsq(design, np.asarray(center_xy, dtype=np.float64), rcond=None)
-    axes_px = np.linalg.svd(fit[:2], compute_uv=False)
+    from_mean, center_mean = array - array.mean(axis=0), center.mean(axis=0)
+    spread = from_mean.T @ from_mean
+    narrow, wide = np.linalg.eigvalsh(spread)
+    if narrow <= 1e-12 * wide:
+        raise ValueError("the lattice pitch needs at least three spots that are not on one line")
+    matrix = np.linalg.solve(spread, from_mean.T @ (center - center_mean))
+    axes_px = np.linalg.svd(matrix, compute_uv=False)
     if axes_px[1] <= 1e-6 * axes_px[0]:
         raise ValueError("the lattice pitch needs pixel positions that are not on one line")
-    return float(np.sqrt(axes_px.prod()))
+    return LatticeFit(matrix=matrix, offset_xy=center_mean - array.mean(axis=0) @ matrix)
+
+
+def lattice_pitch_px(array_xy: Points, center_xy: Points) -> float:
+    """Distance in level-0 pixels between lattice sites that are one array unit apart; see `fit_lattice`."""
+    return fit_lattice(array_xy, center_xy).pitch_px

@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_the_facts_are_those_of_timms_architecture(name: str) -> None:
     timm = import_timm()
     entry, (architecture, args) = CATALOGUE[name], PUBLISHED[name]
     if args.get("swiglu"):
-        args = args | {"mlp_layer": timm.layers.SwiGLUPacked, "act_layer": nn.SiLU}
+        args = args | {"mlp_layer": import_module("timm.layers").SwiGLUPacked, "act_layer": nn.SiLU}
     args = {"img_size": entry.size_px, "num_classes": 0} | {k: v for k, v in args.items() if k != "swiglu"}
     with torch.device("meta"):
         theirs = timm.create_model(architecture, **args)

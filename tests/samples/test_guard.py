@@ -10,11 +10,12 @@ from scipy.sparse import csr_matrix
 
 from miso.errors import AlignmentError
 from miso.geometry import TileSpec
-from miso.samples.guard import check_detail, check_image_size, check_spots
+from miso.samples.guard import check_detail, check_image_size, check_on_image, check_on_tissue
 from miso.samples.ingest import IngestOptions, fit_to_slide
 from miso.samples.spots import Spots
 from miso.samples.vendors.section import SmallPicture, VendorSection
 from miso.slides import Slide
+from miso.slides.quality import slide_quality
 from miso.units import Resolution
 
 Save = Callable[..., Slide]
@@ -64,7 +65,7 @@ ON_TISSUE = spots_in(100, 560, 760, 920)
 
 def test_the_image_that_spots_were_placed_on_passes(slide: Slide) -> None:
     check_image_size(slide.size_px, "slide.png", section_of(ON_TISSUE))
-    assert check_spots(section_of(ON_TISSUE), slide) == []
+    assert check_on_tissue(section_of(ON_TISSUE), slide, slide_quality(slide).tissue) == []
 
 
 def test_a_pixel_of_rounding_is_no_other_image() -> None:
@@ -97,37 +98,37 @@ def test_a_small_picture_is_named_even_where_the_full_size_is_unknown() -> None:
 def test_swapped_axes_are_named_when_spots_fall_off_the_image(slide: Slide) -> None:
     tall = spots_in(100, 100, 900, 1500)
     with pytest.raises(AlignmentError, match="with x and y swapped they all fit"):
-        check_spots(section_of(tall), slide)
+        check_on_image(section_of(tall), slide)
 
 
 def test_swapped_axes_are_named_when_spots_stay_on_the_image(slide: Slide) -> None:
     swapped = spots_in(560, 60, 940, 440)  # on glass; (y, x) is tissue
     with pytest.raises(AlignmentError, match=r"% would be with x and y swapped"):
-        check_spots(section_of(swapped), slide)
+        check_on_tissue(section_of(swapped), slide, slide_quality(slide).tissue)
 
 
 def test_a_mirrored_image_is_named(slide: Slide) -> None:
     mirrored = ON_TISSUE * (1, -1) + (0, 1000)
     with pytest.raises(AlignmentError, match=r"% would be with y mirrored"):
-        check_spots(section_of(mirrored), slide)
+        check_on_tissue(section_of(mirrored), slide, slide_quality(slide).tissue)
 
 
 def test_spots_off_a_picture_at_whose_scale_they_fit_name_it(save: Save) -> None:
     image = np.full((300, 500, 3), 200, dtype=np.uint8)
     everywhere = spots_in(10, 10, 1590, 990)
     with pytest.raises(AlignmentError, match="is it the hires picture"):
-        check_spots(section_of(everywhere, full=None), save(image))
+        check_on_image(section_of(everywhere, full=None), save(image))
 
 
 def test_a_blank_image_is_not_the_one(save: Save) -> None:
     blank = save(np.full((1000, 1600, 3), 245, dtype=np.uint8))
     with pytest.raises(AlignmentError, match="only 0% of the area under the 45 spots"):
-        check_spots(section_of(ON_TISSUE), blank)
+        check_on_tissue(section_of(ON_TISSUE), blank, slide_quality(blank).tissue)
 
 
 def test_half_of_the_spots_on_glass_is_doubtful_but_allowed(slide: Slide) -> None:
     some = np.concatenate([ON_TISSUE, spots_in(850, 60, 1560, 900)])
-    (doubt,) = check_spots(section_of(some), slide)
+    (doubt,) = check_on_tissue(section_of(some), slide, slide_quality(slide).tissue)
     assert "look at alignment.png" in doubt
 
 
@@ -161,6 +162,6 @@ def test_the_user_s_word_comes_first(slide: Slide) -> None:
 
 
 def test_trusting_the_alignment_does_without_the_comparison(save: Save) -> None:
-    blank = save(np.full((333, 777, 3), 245, dtype=np.uint8))
+    blank = save(np.full((1000, 1777, 3), 245, dtype=np.uint8))
     fitted = fit_to_slide(section_of(ON_TISSUE), blank, IngestOptions(trust_alignment=True))
     assert fitted.warnings == []

@@ -11,8 +11,9 @@ import torch
 from miso.errors import AlignmentError, SampleError
 from miso.geometry import TileSpec
 from miso.samples import extract, open_sample
+from miso.samples.ingest import IngestOptions
 from miso.samples.process import process_section
-from miso.samples.vendors.her2st import read_section
+from miso.samples.vendors.her2st import read_vendor_section
 from miso.slides import open_slide
 
 TILE = TileSpec(size_px=32, mpp=0.5)
@@ -25,22 +26,20 @@ def noisy(section):
     return section
 
 
-def process(files, encoder, out, *, spots=None, **settings):
-    read, resolution = read_section(files)
-    settings = {
-        "name": files.name,
-        "patient": files.patient,
-        "inputs": [files.counts, files.selection, files.image],
-        "tile": TILE,
-        "knn": 4,
-    } | settings
-    with open_slide(files.image, resolution) as slide:
-        return process_section(read if spots is None else spots, slide, encoder, out, **settings)
+def process(files, encoder, out, *, spots=None, tile=TILE, mpp=None, knn=4, trust=True, **settings):
+    section = read_vendor_section(files)
+    if spots is not None:
+        section = replace(section, spots=spots)
+    options = IngestOptions(tile_px=tile.size_px, mpp=tile.mpp, slide_mpp=mpp, trust_alignment=trust)
+    settings = {"name": files.name, "patient": files.patient, "options": options, "knn": knn} | settings
+    with open_slide(files.image) as slide:
+        done = process_section(section, slide, encoder, out, **settings)
+    return done.sample, done.made
 
 
 def test_a_sample_holds_its_spots_aligned_with_their_features(noisy, counting, tmp_path):
     files, (encoder, _) = noisy.write(), counting()
-    spots, _ = read_section(files)
+    spots = read_vendor_section(files).spots
     sample, made = process(files, encoder, tmp_path / "out" / "A1")
     assert made
     adata = sample.adata
@@ -109,22 +108,8 @@ def test_a_sample_of_other_settings_is_refused_with_what_differs(noisy, counting
             process(files, encoder, tmp_path / "A1", **changed)
     with pytest.raises(SampleError, match="encoder is counting@1, now counting@2"):
         process(files, counting("2")[0], tmp_path / "A1")
-    read, _ = read_section(files)
-    with (
-        open_slide(files.image, 0.7) as slide,
-        pytest.raises(SampleError, match=r"slide_mpp is 0\.689\d+, now 0\.7"),
-    ):
-        process_section(
-            read,
-            slide,
-            encoder,
-            tmp_path / "A1",
-            name="A1",
-            patient="A",
-            inputs=[files.counts, files.selection, files.image],
-            tile=TILE,
-            knn=4,
-        )
+    with pytest.raises(SampleError, match=r"slide_mpp is 0\.689\d+, now 0\.7"):
+        process(files, encoder, tmp_path / "A1", mpp=0.7)
     noisy.counts.iloc[0, 0] += 1
     with pytest.raises(SampleError, match=r"inputs\.A1\.tsv\.gz is \w+, now \w+"):
         process(noisy.write(), encoder, tmp_path / "A1")
@@ -163,7 +148,7 @@ def test_spots_with_swapped_axes_are_refused_with_that_hint(noisy, counting, tmp
     noisy.spots[["pixel_x", "pixel_y"]] = noisy.spots[["pixel_y", "pixel_x"]].to_numpy() + np.array([0, 180])
     with pytest.raises(
         AlignmentError,
-        match=r"\d of 9 spots of 'A1' lie off the image of 1000 × 900 px; with x and y swapped",
+        match=r"\d of 9 spots of 'A1' lie off 'A1\.png' \(1000 × 900 px\); with x and y swapped",
     ):
         process(noisy.write(), counting()[0], tmp_path / "A1")
     assert not (tmp_path / "A1").exists()
@@ -171,7 +156,7 @@ def test_spots_with_swapped_axes_are_refused_with_that_hint(noisy, counting, tmp
 
 def test_spots_of_another_image_are_refused(noisy, counting, tmp_path):
     noisy.spots[["pixel_x", "pixel_y"]] *= 4
-    with pytest.raises(AlignmentError, match="is this the image that the spots were placed on"):
+    with pytest.raises(AlignmentError, match="is this the image that they were placed on"):
         process(noisy.write(), counting()[0], tmp_path / "A1")
     assert not list(tmp_path.glob("**/.*partial*"))
 
@@ -275,7 +260,7 @@ def test_any_number_of_neighbours_is_had_from_a_sample_that_stored_four(noisy, c
 
 def test_fewer_spots_of_the_same_files_are_another_sample(noisy, counting, tmp_path):
     files, (encoder, _) = noisy.write(), counting()
-    spots, _ = read_section(files)
+    spots = read_vendor_section(files).spots
     process(files, encoder, tmp_path / "A1")
     fewer = replace(
         spots,

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from PIL import Image
@@ -203,3 +204,24 @@ def test_a_thin_slide_has_a_thumbnail_of_at_least_a_pixel(open_as):
     small, _ = open_as(thin).thumbnail(100)
     assert small.shape == (1, 100, 3)
     assert (small == 77).all()
+
+
+def test_a_level_is_read_as_openslide_reads_it_wherever_its_corner_lies(pyramid, noise) -> None:
+    path = pyramid(np.tile(noise, (3, 3, 1)))  # 1200 × 900 px
+    with open_slide(path) as slide, openslide.OpenSlide(str(path)) as handle:
+        for level in range(len(slide.levels)):
+            for corner in ((0, 0), (101, 57), (403, 333)):
+                wanted = np.asarray(handle.read_region(corner, level, (30, 20)))
+                if wanted[..., 3].min() < 255:
+                    continue  # off a coarse level
+                np.testing.assert_array_equal(slide.read_level(corner, (30, 20), level), wanted[..., :3])
+        with pytest.raises(SlideError, match="has levels 0 to"):
+            slide.read_level((0, 0), (8, 8), len(slide.levels))
+
+
+def test_a_level_is_white_off_the_slide(pyramid, noise) -> None:
+    with open_slide(pyramid(noise)) as slide:
+        tile = slide.read_level((-20, -10), (64, 64), 0)
+    assert (tile[:10] == 255).all()
+    assert (tile[:, :20] == 255).all()
+    np.testing.assert_array_equal(tile[10:, 20:], noise[:54, :44])

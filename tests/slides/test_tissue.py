@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from miso.geometry import PatchGrid, Raster, TileGrid, TileSpec
 from miso.maps.tiles import reference_tiles
 from miso.slides import Slide
-from miso.slides.tissue import TissueMask, otsu, tissue_mask, tissue_tiles, whole_slide
+from miso.slides.tissue import TissueMask, mask_thumbnail, otsu, tissue_mask, tissue_tiles, whole_slide
 
 Save = Callable[..., Slide]
 PINK, PURPLE = (225, 170, 200), (130, 80, 150)
@@ -40,7 +40,30 @@ def test_tissue_is_told_from_glass(
     assert not mask[:8].any()
 
 
-@pytest.mark.parametrize("colour", [(255, 255, 255), (240, 240, 238), (235, 215, 232)])
+@pytest.mark.parametrize("glass", [(150, 150, 140), (110, 112, 108)])
+@pytest.mark.parametrize("tissue", [PINK, PURPLE, (60, 40, 110)])
+def test_tissue_is_told_from_dim_grey_glass(
+    save: Save, glass: tuple[int, int, int], tissue: tuple[int, int, int]
+) -> None:
+    image = slide_of(glass)
+    image[160:640, 320:640] = (np.array(glass) * tissue / 255).round()
+    mask = tissue_mask(save(noisy(image, 3))).mask
+    assert mask[12:38, 22:38].all()
+    assert not mask[:8].any()
+    assert not mask[:, :18].any()
+
+
+def test_marker_ink_is_no_tissue(save: Save) -> None:
+    image = slide_of((245, 245, 245), 1600)
+    image[200:600, 200:1400] = PURPLE
+    for top, colour in enumerate([(25, 60, 170), (20, 120, 70), (25, 25, 28), (205, 25, 40)]):
+        image[700 + 200 * top : 860 + 200 * top, 100:1500] = colour
+    mask = tissue_mask(save(noisy(image, 3))).mask
+    assert mask[13:37, 13:87].all()
+    assert not mask[42:].any()
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (240, 240, 238), (235, 215, 232), (150, 150, 140)])
 def test_a_blank_slide_has_no_tissue(save: Save, colour: tuple[int, int, int]) -> None:
     assert not tissue_mask(save(noisy(slide_of(colour), 3))).mask.any()
 
@@ -131,3 +154,13 @@ def test_the_reference_is_spread_evenly_over_the_slide(save: Save) -> None:
     assert np.bincount(quarters, minlength=4) == pytest.approx(16, abs=6)
     again = reference_tiles(slide, over, everywhere, limit=64)
     np.testing.assert_array_equal(chosen.index, again.index)
+
+
+def test_a_very_large_slide_gets_coarser_pixels(save: Save) -> None:
+    slide = save(slide_of(PINK)[:300], mpp=8.0)
+    picture, mpp = mask_thumbnail(slide, mpp=4.0)
+    assert (picture.shape[:2], mpp) == ((300, 800), 8.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("miso.slides.tissue.MOST_PIXELS", 15_000)
+        picture, mpp = mask_thumbnail(slide, mpp=8.0)
+    assert (picture.shape[:2], mpp) == ((75, 200), 32.0)

@@ -13,12 +13,14 @@ from PIL import Image
 from scipy.sparse import csr_matrix
 
 from miso.encoders import load_encoder
-from miso.geometry import TileSpec
 from miso.samples import Spots, open_cohort
+from miso.samples.ingest import IngestOptions
 from miso.samples.process import process_section
+from miso.samples.vendors.section import VendorSection
 from miso.slides import open_slide
 from miso.training import CohortConfig, TrainConfig
 from miso.training.sections import Section, load_section
+from miso.units import Resolution
 
 NAMES = ("A1", "B1", "C1", "D1")
 GENES = [f"SEEN{i}" for i in range(6)] + ["NULL0", "NULL1"]
@@ -68,16 +70,22 @@ def write_one(folder: Path, name: str, counts_seed: int) -> None:
         counts=csr_matrix(counts.astype(np.float32)),
         genes=GENES,
     )
-    with open_slide(image, MPP) as slide:
+    section = VendorSection(
+        layout="a test",
+        name=name,
+        spots=spots,
+        resolutions=[Resolution(mpp=MPP, source="the test")],
+        inputs=[image],
+    )
+    with open_slide(image) as slide:
         process_section(
-            spots,
+            section,
             slide,
             load_encoder("stain"),
             folder / "samples" / name,
             name=name,
             patient=name[0],
-            inputs=[image],
-            tile=TileSpec(size_px=64, mpp=MPP),
+            options=IngestOptions(tile_px=64, mpp=MPP),
             knn=37,
         )
 

@@ -28,6 +28,8 @@ CONTEXT_SIGMAS = (1.0, 2.5)
 """Reach of the surroundings' part, in patches (8 µm and 20 µm)."""
 N_CONTEXT = 10
 """How many of the leading patch features are repeated for the surroundings."""
+BLOCK_PX = 32
+"""Pixels that are blurred by one product of matrices."""
 
 
 @encoders.register("stain")
@@ -53,12 +55,16 @@ class StainModule(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.unmix: Tensor
         self.register_buffer("unmix", _unmixing_matrix())
         self.patch_dim = self.describe(torch.zeros(1, 3, 2 * PATCH_PX, 2 * PATCH_PX)).shape[1]
 
     def forward(self, rgb: Float[Tensor, "tile 3 height width"]) -> Tokens:
-        """Describe tiles; sides are multiples of 16 px."""
-        features = self.describe(rgb)  # (b, d, rows, cols)
+        """Describe tiles; sides are multiples of 16 px. On a CPU it takes one at a time, to stay in cache."""
+        at_a_time = 1 if rgb.device.type == "cpu" else max(len(rgb), 1)
+        features = torch.cat(
+            [self.describe(part) for part in torch.split(rgb, at_a_time)]
+        )  # (b, d, rows, cols)
         patches = features.flatten(2).transpose(1, 2)  # (b, P, d)
         weight = centre_weights(*features.shape[2:]).to(patches)
         mean = patches.mean(1)
@@ -67,33 +73,40 @@ class StainModule(nn.Module):
         return Tokens(torch.cat([mean, spread, centre], dim=1), patches)
 
     def describe(self, rgb: Float[Tensor, "tile 3 height width"]) -> Float[Tensor, "tile dim row col"]:
-        """Patch features as an image with one pixel a patch."""
-        density = -torch.log10(rgb.clamp(min=1 / 255))
-        stains = torch.einsum("bchw,cs->bshw", density, self.unmix)
-        own = torch.cat([*self._colour(stains), *self._texture(stains)], dim=1)
+        """Patch features as an image with one pixel a patch.
+
+        Inside, images are (height, tile, channel, width): a blur along either axis is then one plain product.
+        """
+        height, width = rgb.shape[2:]
+        optical = rgb.permute(2, 0, 1, 3).clamp(min=1 / 255).log10_().contiguous()  # −density
+        stains = -(self.unmix.T @ optical.view(-1, 3, width)).view(height, -1, 3, width)
+        own = torch.cat([*self._colour(stains), *self._texture(stains)], dim=2)  # (row, b, d, col)
+        own = own.permute(1, 2, 0, 3).contiguous()  # (b, d, row, col)
         return torch.cat([own, *self._surroundings(own[:, :N_CONTEXT])], dim=1)
 
     def _colour(self, stains: Tensor) -> list[Tensor]:
         """Mean and spread of each stain, share of pixels above steps of haematoxylin, skewness."""
         mean = pool(stains)
-        squares = stains * stains
-        second, third = pool(squares), pool(squares * stains)
+        powers = stains * stains
+        second, third = pool(powers), pool(powers.mul_(stains))
         spread = ((second - mean**2).clamp(min=0) + 1e-6).sqrt()
-        nuclear = torch.cat([torch.sigmoid((stains[:, :1] - t) / 0.05) for t in NUCLEAR_OD], dim=1)
+        steps = torch.tensor(NUCLEAR_OD).to(stains).view(-1, 1)
+        nuclear = (stains[:, :, :1] - steps).div_(0.05).sigmoid_()  # (height, b, step, width)
         skewness = (third - 3 * mean * second + 2 * mean**3) / (spread**3 + 1e-3)
         return [mean, spread, pool(nuclear), skewness]
 
     def _texture(self, stains: Tensor) -> list[Tensor]:
         """Edge strength and its anisotropy, and the energy and the dark part of three bands a stain."""
-        blurred = [stains, *(blur(stains, sigma) for sigma in BLUR_SIGMAS_PX)]
+        blurred = [stains, *(blur_lines(stains, sigma) for sigma in BLUR_SIGMAS_PX)]
         bands = [fine - coarse for fine, coarse in pairwise(blurred)]
-        energy = [pool(band.abs()) for band in bands]
-        blobs = [pool(band[:, :2].relu()) for band in bands[1:]]
+        blobs = [pool(band[:, :, :2].relu()) for band in bands[1:]]
+        energy = [pool(band.abs_()) for band in bands]
         dx, dy = gradients(blurred[1])
-        xx, yy, xy = pool(dx * dx), pool(dy * dy), pool(dx * dy)
+        xy = pool(dx * dy)
+        xx, yy = pool(dx.square_()), pool(dy.square_())
         strength = xx + yy
         coherence = ((xx - yy) ** 2 + 4 * xy**2).sqrt() / (strength + 1e-4)
-        return [*energy, *blobs, (strength + 1e-8).sqrt(), coherence[:, :2]]
+        return [*energy, *blobs, (strength + 1e-8).sqrt(), coherence[:, :, :2]]
 
     def _surroundings(self, own: Tensor) -> list[Tensor]:
         """Gaussian means over neighbouring patches, inside the tile."""
@@ -141,17 +154,47 @@ def blur(image: Float[Tensor, "b c h w"], sigma: float, *, mirrored: bool = True
     return blurred
 
 
-def gradients(image: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+def blur_lines(image: Float[Tensor, "h b c w"], sigma: float) -> Float[Tensor, "h b c w"]:
+    """Blur as `blur` does, the border mirrored, in blocks of the matrix: far from its diagonal it is 0."""
+    height, _, _, width = image.shape
+    rows, lines = image.flatten(1), torch.empty_like(image).flatten(1)  # (h, b·c·w)
+    for at, reach, block in blur_blocks(height, sigma):
+        torch.mm(block.to(image), rows[reach], out=lines[at])
+    lines, blurred = lines.view(-1, width), torch.empty_like(image).view(-1, width)  # (h·b·c, w)
+    for at, reach, block in blur_blocks(width, sigma):
+        torch.mm(lines[:, reach], block.T.to(image), out=blurred[:, at])
+    return blurred.view(image.shape)
+
+
+@lru_cache(maxsize=32)
+def blur_blocks(size: int, sigma: float) -> list[tuple[slice, slice, Float[Tensor, "to from"]]]:
+    """Cut `blur_matrix` into blocks of rows: which samples each makes, from which, and with what weights."""
+    matrix, reach = blur_matrix(size, sigma, mirrored=True), int(3 * sigma + 0.5)
+    blocks = []
+    for start in range(0, size, BLOCK_PX):
+        to = slice(start, min(start + BLOCK_PX, size))
+        source = slice(max(start - reach, 0), min(to.stop + reach, size))
+        blocks.append((to, source, matrix[to, source].contiguous()))
+    return blocks
+
+
+def gradients(image: Float[Tensor, "h b c w"]) -> tuple[Tensor, Tensor]:
     """Central differences along x and y, the border repeated."""
-    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
-    dx = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
-    dy = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
-    return dx / 2, dy / 2
+    dx, dy = torch.empty_like(image), torch.empty_like(image)
+    torch.sub(image[..., 2:], image[..., :-2], out=dx[..., 1:-1])
+    torch.sub(image[..., 1], image[..., 0], out=dx[..., 0])
+    torch.sub(image[..., -1], image[..., -2], out=dx[..., -1])
+    torch.sub(image[2:], image[:-2], out=dy[1:-1])
+    torch.sub(image[1], image[0], out=dy[0])
+    torch.sub(image[-1], image[-2], out=dy[-1])
+    return dx.mul_(0.5), dy.mul_(0.5)
 
 
-def pool(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c row col"]:
+def pool(image: Float[Tensor, "h b c w"]) -> Float[Tensor, "row b c col"]:
     """Mean of each patch."""
-    return F.avg_pool2d(image, PATCH_PX)
+    height, tiles, channels, width = image.shape
+    rows = image.view(height // PATCH_PX, PATCH_PX, -1).sum(1)  # (row, b·c·w)
+    return rows.view(-1, tiles, channels, width // PATCH_PX, PATCH_PX).sum(-1) / PATCH_PX**2
 
 
 def centre_weights(rows: int, cols: int) -> Float[Tensor, " patch"]:

@@ -11,9 +11,17 @@ from typing import Any
 WHOLE_BELOW = 64 * 2**20
 """Files up to this many bytes are hashed whole; of larger ones the size and three stretches of 1 MiB are."""
 
+CHUNK_HEAD = 2**12
+"""Bytes that are hashed of each file of a folder: its many chunks are small and compressed."""
+
 
 def fingerprint(path: Path) -> str:
-    """Name a file's content: sha256 of it all, or of its size and its beginning, middle and end if large."""
+    """Name a file's content: sha256 of it all, or of its size and its beginning, middle and end if large.
+
+    Of a folder (a Zarr image), the names, sizes and beginnings of all its files count.
+    """
+    if path.is_dir():
+        return _fingerprint_folder(path)
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
@@ -24,6 +32,15 @@ def fingerprint(path: Path) -> str:
             for start in (0, size // 2, size - 2**20):
                 file.seek(start)
                 digest.update(file.read(2**20))
+    return digest.hexdigest()[:16]
+
+
+def _fingerprint_folder(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(CHUNK_HEAD))
     return digest.hexdigest()[:16]
 
 

@@ -1,6 +1,7 @@
 """Trained models put to use: one checkpoint, or the mean over the folds of a run."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from miso.encoders import Encoder, load_encoder
+from miso.encoders.precision import precision_of, with_precision
 from miso.errors import CheckpointError
 from miso.geometry import TileSpec
 from miso.launch.provenance import fingerprint, stamp
@@ -22,6 +24,9 @@ from miso.models.standardize import FeatureReference
 from miso.samples import Sample
 from miso.samples.sample import slide_fingerprint
 from miso.slides import Slide
+from miso.slides.restained import RestainedSlide
+from miso.slides.stain_norm import make_stain_transform
+from miso.slides.stain_reference import StainReference
 
 BATCH = 32
 """Tiles whose patches are predicted at a time."""
@@ -150,6 +155,11 @@ class Predictor:
                 f"sample {sample.name!r} was encoded with {sample.encoder_id}, "
                 f"this run with {self.first.encoder}"
             )
+        if sample.stain != self.first.stain:
+            raise CheckpointError(
+                f"the tiles of {sample.name!r} were brought to the stain {_stain_name(sample.stain)}, "
+                f"this run's to {_stain_name(self.first.stain)}; process it as the cohort was"
+            )
         model = self.first.model
         values = (
             self._student_spots(model, sample)
@@ -182,15 +192,36 @@ class Predictor:
         """
         if not self.is_student:
             self.predict_patches(np.zeros((1, 1, 1), dtype=np.float32))  # says what to do
-        encoder = encoder or load_encoder(self.first.encoder.rpartition("@")[0])
+        encoder = encoder or self.load_encoder()
         if encoder.id != self.first.encoder:
             raise CheckpointError(
                 f"the run was trained on {self.first.encoder}, but the encoder here is {encoder.id}"
             )
         speaking = self.for_slide(fingerprint(slide.path), in_sample=in_sample)
         return super_resolve(
-            slide, encoder, speaking, out, tile=self.tile, provenance=speaking.provenance(), **options
+            self._restained(slide),
+            encoder,
+            speaking,
+            out,
+            tile=self.tile,
+            provenance=speaking.provenance(),
+            **options,
         )
+
+    def load_encoder(self, device: torch.device | str = "cpu") -> Encoder:
+        """Load the encoder that the run was trained on, in the precision that its features had."""
+        encoder = load_encoder(self.first.encoder.rpartition("@")[0])
+        encoder.module.to(device)
+        return with_precision(encoder, precision_of(self.first.encoder))
+
+    def _restained(self, slide: Slide) -> Slide:
+        """Bring a slide to the stain that the cohort was brought to."""
+        stain = self.first.stain
+        if stain["method"] == "none":
+            return slide
+        text = json.dumps({"schema": 1, **stain["reference"]})
+        reference = StainReference.from_json(text, "the checkpoint's stain")
+        return RestainedSlide(slide, make_stain_transform(slide, stain["method"], reference))
 
     def provenance(self) -> dict[str, Any]:
         """Say which checkpoints speak, and what they were trained on."""
@@ -200,6 +231,7 @@ class Predictor:
             "in_sample": self.in_sample,
             "target": self.first.target,
             "encoder": self.first.encoder,
+            "stain": _stain_name(self.first.stain),
             "trained_on": sorted(
                 {name for c in self.checkpoints for name in (*c.trained_on, *c.validated_on)}
             ),
@@ -223,6 +255,10 @@ class Predictor:
             features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
             parts.append(weights @ self.predict_patches(features, reference))  # (spot, gene)
         return np.concatenate(parts)
+
+
+def _stain_name(stain: Mapping[str, Any]) -> str:
+    return f"{stain['method']} {stain.get('reference', {}).get('name', '')}".strip()
 
 
 def load(path: Path | str) -> Predictor:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Checkpoint:
         The geometry it was trained with.
     trained_on, validated_on, held_out
         Names of samples.
+    stain
+        What tiles are brought to before they are encoded, as `Sample.stain` has it.
     slides
         Fingerprint, mpp and its source of each slide of the cohort, by sample, to recognise one again.
     notes
@@ -73,6 +75,7 @@ class Checkpoint:
     trained_on: list[str]
     validated_on: list[str]
     held_out: list[str]
+    stain: Mapping[str, Any] = field(default_factory=lambda: {"method": "none"})
     slides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -120,7 +123,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         model = build(**about["arguments"])
         model.load_state_dict(state)
         known = {
-            name: about[name] for name in Checkpoint.__dataclass_fields__ if name not in ("model", "kind")
+            name: about[name]
+            for name, held in Checkpoint.__dataclass_fields__.items()
+            if name not in ("model", "kind") and (name in about or held.default_factory is MISSING)
         }
     except KeyError as err:
         raise CheckpointError(f"the checkpoint at {folder} is damaged: config.json lacks {err}") from err

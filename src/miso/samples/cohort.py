@@ -68,6 +68,7 @@ def open_cohort(
             f"the samples in {path} come from different encoders: {', '.join(sorted(encoders))}"
         )
     _check_tiles(samples)
+    _check_stain(samples)
     wanted = list(dict.fromkeys([*read_gene_list(genes), *also])) if genes else None
     chosen = choose_genes(wanted, {name: sample.adata.var_names for name, sample in samples.items()}, missing)
     return Cohort(samples=samples, genes=chosen, target=targets[target], wanted=len(wanted or chosen))
@@ -82,6 +83,18 @@ def _check_tiles(samples: dict[str, Sample]) -> None:
             raise CohortError(
                 f"tiles differ: {ours.size_px} px at {ours.mpp:.4g} µm/px in {first.name!r}, "
                 f"{theirs.size_px} px at {theirs.mpp:.4g} µm/px in {other.name!r}; process them alike"
+            )
+
+
+def _check_stain(samples: dict[str, Sample]) -> None:
+    first, *others = samples.values()
+    for other in others:
+        if other.stain != first.stain:
+            ours, theirs = (sample.stain["method"] for sample in (first, other))
+            what = f"{ours} and {theirs}" if ours != theirs else f"two references of {ours}"
+            raise CohortError(
+                f"{first.name!r} and {other.name!r} were brought to different stains ({what}); "
+                "process them with the same --stain-norm and --stain-reference"
             )
 
 

@@ -11,7 +11,8 @@ from miso.geometry import Points, TileSpec
 from miso.samples.spots import Spots
 from miso.samples.vendors.section import SmallPicture, VendorSection
 from miso.slides import Slide
-from miso.slides.tissue import tissue_mask
+from miso.slides.brightfield import looks_like_he
+from miso.slides.mask import SlideMask
 
 SIZE_SLACK = 0.002
 """Sizes of one image may differ by this share besides rounding: some scanners' files pad a few pixels."""
@@ -56,12 +57,13 @@ def check_image_size(size_px: tuple[int, int], image_name: str, section: Placed)
     if full is not None and _same(size_px, full, section.size_slack_px):
         return
     wanted = f"the full-resolution image{'' if full is None else f' of {_px(full)}'}"
-    for picture in section.pictures:
-        if size_px == picture.size_px:
-            raise AlignmentError(
-                f"{image_name!r} ({_px(size_px)}) is the {picture.name} picture, not {wanted} that the spots "
-                "were placed on; pass the image that was given to the vendor's pipeline"
-            )
+    alike = [picture for picture in section.pictures if picture.size_px == size_px]
+    if alike:
+        picture = next((one for one in alike if one.path.name == image_name), alike[0])
+        raise AlignmentError(
+            f"{image_name!r} ({_px(size_px)}) is the {picture.name} picture, not {wanted} that the spots "
+            "were placed on; pass the image that was given to the vendor's pipeline"
+        )
     if full is None:
         return
     along_x, along_y = (size / wanted for size, wanted in zip(size_px, full, strict=True))
@@ -105,20 +107,29 @@ def check_detail(slide: Slide, tile: TileSpec, layout: str = "") -> None:
     )
 
 
-def check_spots(section: VendorSection, slide: Slide) -> list[str]:
-    """Refuse spots that lie off the image or off the tissue; return what is doubtful, a sentence each.
+def check_on_image(section: VendorSection, slide: Slide) -> None:
+    """Refuse spots that lie off the image.
 
     Raises
     ------
     AlignmentError
-        If spots lie off the image, or next to none on tissue, or clearly more would with the axes swapped or
-        mirrored.
+        If a spot's centre does; where swapped axes or a small picture's scale explain it, it says so.
+    """
+    off = int((~on_slide(section.spots.center_xy, slide.size_px)).sum())
+    if off:
+        raise AlignmentError(_off_image(section, slide, off))
+
+
+def check_on_tissue(section: VendorSection, slide: Slide, tissue: SlideMask) -> list[str]:
+    """Refuse spots that lie off the tissue; return what is doubtful, a sentence each.
+
+    Raises
+    ------
+    AlignmentError
+        If next to no spot lies on tissue, or clearly more would with the axes swapped or mirrored.
     """
     spots = section.spots
-    inside = on_slide(spots.center_xy, slide.size_px)
-    if not inside.all():
-        raise AlignmentError(_off_image(section, slide, int((~inside).sum())))
-    found = tissue_share(spots, slide)
+    found = tissue_share(spots, slide, tissue)
     share = found["as it is"]
     better = max(found, key=lambda name: found[name])
     if share < LITTLE_TISSUE and found[better] >= share + CLEARLY_BETTER:
@@ -127,9 +138,10 @@ def check_spots(section: VendorSection, slide: Slide) -> list[str]:
             f"would be with {better}; is {slide.path.name!r} turned, or are the positions?"
         )
     if share < NO_TISSUE:
+        why = looks_like_he(slide) or "not the image that they were placed on, or a blank one"
         raise AlignmentError(
             f"only {share:.0%} of the area under the {len(spots)} spots of {section.name!r} is tissue in "
-            f"{slide.path.name!r}: not the image that they were placed on, or a blank one"
+            f"{slide.path.name!r}: {why}"
         )
     if share < LITTLE_TISSUE:
         return [f"only {share:.0%} of the area under the spots looks like tissue; look at alignment.png"]
@@ -141,14 +153,13 @@ def on_slide(center_xy: Points, size_px: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(np.all((center_xy >= 0) & (center_xy < size_px), axis=1))
 
 
-def tissue_share(spots: Spots, slide: Slide) -> dict[str, float]:
+def tissue_share(spots: Spots, slide: Slide, tissue: SlideMask) -> dict[str, float]:
     """Mean share of tissue under the spots as they are, and for each other placement that fits the image."""
-    mask = tissue_mask(slide)
     side = spots.diameter_um / slide.mpp
     shares = {}
     for name, center_xy in _placements(spots.center_xy, slide.size_px).items():
         if on_slide(center_xy, slide.size_px).all():
-            shares[name] = float(mask.share(center_xy - side / 2, side).mean())
+            shares[name] = float(tissue.share(center_xy - side / 2, side).mean())
     return shares
 
 

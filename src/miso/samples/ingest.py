@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 
 from miso.errors import AlignmentError
 from miso.geometry import TileSpec
-from miso.samples.guard import check_detail, check_image_size, check_spots, on_slide
-from miso.samples.resolution import choose_resolution
+from miso.samples.guard import check_detail, check_image_size, check_on_image, check_on_tissue, on_slide
 from miso.samples.spots import Spots
 from miso.samples.vendors.section import VendorSection
 from miso.slides import Slide
+from miso.slides.quality import SlideQuality, slide_quality
+from miso.slides.resolution import choose_resolution
+
+OffImage = Literal["error", "drop"]
+"""Whether spots off the image are an error, or are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class IngestOptions:
     mpp: float = 0.5
     level: int | None = None
     slide_mpp: float | None = None
-    off_image: Literal["error", "drop"] = "error"
+    off_image: OffImage = "error"
     trust_alignment: bool = False
 
     def tile_on(self, slide: Slide) -> TileSpec:
@@ -46,10 +50,11 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A section on its slide: the spots that are left, the tile, and what is doubtful, a sentence each."""
+    """A section on its slide: the spots that are left, the tile, the slide's quality, and any doubts."""
 
     section: VendorSection
     tile: TileSpec
+    quality: SlideQuality
     warnings: list[str]
 
 
@@ -72,9 +77,11 @@ def fit_to_slide(section: VendorSection, slide: Slide, options: IngestOptions) -
     check_detail(slide, tile, section.layout)
     if options.off_image == "drop":
         section = _on_image(section, slide)
+    check_on_image(section, slide)
+    quality = slide_quality(slide)
     if not options.trust_alignment:
-        warnings = [*warnings, *check_spots(section, slide)]
-    return Fitted(section=section, tile=tile, warnings=warnings)
+        warnings = [*warnings, *check_on_tissue(section, slide, quality.tissue)]
+    return Fitted(section=section, tile=tile, quality=quality, warnings=warnings)
 
 
 def _on_image(section: VendorSection, slide: Slide) -> VendorSection:

@@ -1,105 +1,144 @@
-"""From Spots, a Slide and an Encoder to a Sample folder: whole or absent, skipped when already the same."""
+"""From a vendor's section, a Slide and an Encoder to a Sample folder: whole or absent, kept when the same."""
 
 import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from miso.encoders import Encoder
-from miso.errors import AlignmentError, MisoError, SampleError
-from miso.geometry import TileSpec
-from miso.launch import replace_folder
+from miso.encoders.precision import check_faithful
+from miso.errors import MisoError
 from miso.launch.progress import Track, silent
-from miso.launch.provenance import differences, fingerprint, stamp
-from miso.samples.extract import Features, extract_features
+from miso.launch.provenance import fingerprint
+from miso.samples.extract import Features, extract_features, sample_tiles
+from miso.samples.ingest import Fitted, IngestOptions, fit_to_slide
 from miso.samples.neighbors import DEFAULT_K, nearest_spots
-from miso.samples.sample import MANIFEST, SCHEMA, Sample, open_sample, read_manifest
+from miso.samples.sample import Sample, open_sample
 from miso.samples.spots import Spots
+from miso.samples.vendors.section import VendorSection
+from miso.samples.write import annotate, finish_sample, is_already_there, make_manifest
 from miso.slides import Slide
+from miso.slides.quality import assess_tiles
+from miso.slides.restained import RestainedSlide
+from miso.slides.stain_norm import StainChange
 
 Picture = Callable[[Path, Spots, Slide], None]
 """Draws spots on their slide into a file."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """A Sample, whether it was made now (rather than found there), and what is doubtful about it."""
+
+    sample: Sample
+    made: bool
+    warnings: list[str]
+
+
 def process_section(
-    spots: Spots,
+    section: VendorSection,
     slide: Slide,
     encoder: Encoder,
     out: Path,
     *,
     name: str,
     patient: str,
-    inputs: list[Path],
-    tile: TileSpec,
+    options: IngestOptions | None = None,
+    stain: Callable[[Slide], StainChange] | None = None,
     knn: int = DEFAULT_K,
     draw_alignment: Picture | None = None,
     track: Track = silent,
-) -> tuple[Sample, bool]:
+    tell: Callable[[str], None] = lambda line: None,
+) -> Processed:
     """Write a Sample folder.
 
     Parameters
     ----------
+    slide
+        The section's full-resolution image; it gets its µm per pixel here.
     out
         The Sample folder. The same Sample already there is kept; another one is never overwritten.
-    inputs
-        The files that the section was read from; their fingerprints are part of what makes Samples the same.
+    options
+        How tiles are cut and what the user knows better; the default is 224 px at 0.5 µm/px.
+    stain
+        Says how the tiles' stain is changed before they are encoded, once the slide's resolution is known.
     draw_alignment
         Draws `alignment.png`: whether spots lie on tissue is seen at a glance.
-
-    Returns
-    -------
-    The Sample, and whether it was made now (rather than found there).
+    tell
+        Hears how faithful an encoder in 8-bit integers is on this slide.
 
     Raises
     ------
+    SlideError
+        If nothing says the slide's resolution.
+    AlignmentError
+        If section and slide are not of one another.
     SampleError
         If the folder holds something else.
-    AlignmentError
-        If no spot lies on the slide.
     """
-    settings = _settings(slide, encoder, tile, knn, inputs, spots)
-    if _already_there(out, settings):
-        return open_sample(out), False
-    _check_on_slide(spots, slide, name)
+    options = options or IngestOptions()
+    fitted = fit_to_slide(section, slide, options)
+    spots, change = fitted.section.spots, stain(slide) if stain else StainChange()
+    settings = _settings(fitted, slide, encoder, knn, options.level, change)
+    if is_already_there(out, settings):
+        return Processed(sample=open_sample(out), made=False, warnings=fitted.warnings)
     partial = out.with_name(f".{out.name}.partial")
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    seen = RestainedSlide(slide, change) if change != StainChange() else slide
     try:
-        features = extract_features(slide, encoder, spots.center_xy, tile, partial, key, track)
+        cosine = _int8_cosine(seen, encoder, fitted, tell)
+        features = extract_features(
+            seen, encoder, spots.center_xy, fitted.tile, partial, key, track, options.level
+        )
     except MisoError:  # the input is at fault, and mended input makes other features
         _discard(partial)
         raise
-    manifest = {
-        "schema": SCHEMA,
+    about = {
         "name": name,
         "patient": patient,
+        "layout": section.layout,
         "settings": settings,
         "resolution": {"mpp": slide.mpp, "source": slide.resolution.source},
         "slide": {"path": str(slide.path.resolve()), "size_px": list(slide.size_px)},
-        "spot_diameter_um": spots.diameter_um,
-        "pitch_um": spots.pitch_um,
-        "notes": spots.notes,
-        **stamp(),
+        "precision": encoder.arithmetic,
+        **({} if cosine is None else {"int8_cosine": cosine}),
+        "notes": fitted.warnings,
     }
-    adata = _annotate(spots, features, nearest_spots(spots.center_xy * slide.mpp, knn), manifest)
-    adata.write_h5ad(partial / "adata.h5ad")
+    manifest = make_manifest(spots, about)
+    adata = _tables(fitted, slide, features, knn, manifest)
     if draw_alignment is not None:
         draw_alignment(partial / "alignment.png", spots, slide)
-    (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
-    for file in (
-        features.tiles,
-        features.stain,
-        features.journal,
-    ):  # last: until here a rerun computes nothing again
-        file.unlink()
-    replace_folder(partial, out)
-    return open_sample(out), True
+    adata.write_h5ad(partial / "adata.h5ad")
+    for file in (features.tiles, features.stain, features.journal):
+        file.unlink()  # last: until here a rerun computes nothing again
+    sample = finish_sample(partial, out, manifest)
+    return Processed(sample=sample, made=True, warnings=fitted.warnings)
+
+
+def _tables(
+    fitted: Fitted, slide: Slide, features: Features, knn: int, manifest: dict[str, Any]
+) -> anndata.AnnData:
+    spots = fitted.section.spots
+    tables = {"tile_features": np.load(features.tiles), "stain_features": np.load(features.stain)}
+    adata = annotate(spots, tables, nearest_spots(spots.center_xy * slide.mpp, knn), manifest)
+    corner_xy, side_px = fitted.tile.origin_xy(spots.center_xy, slide.mpp), fitted.tile.side_on(slide.mpp)
+    quality = assess_tiles(slide, corner_xy, side_px, quality=fitted.quality)
+    adata.obs[list(quality.columns)] = quality.set_axis(adata.obs_names)
+    return adata
+
+
+def _int8_cosine(slide: Slide, encoder: Encoder, fitted: Fitted, tell: Callable[[str], None]) -> float | None:
+    """Mean cosine of 8-bit patch features to exact ones on a few tiles; None of other encoders."""
+    if encoder.precision != "int8":
+        return None
+    tiles = sample_tiles(slide, fitted.section.spots.center_xy, fitted.tile)
+    return check_faithful(encoder, tiles, tell)
 
 
 def _discard(partial: Path) -> None:
@@ -110,65 +149,27 @@ def _discard(partial: Path) -> None:
 
 
 def _settings(
-    slide: Slide, encoder: Encoder, tile: TileSpec, knn: int, inputs: list[Path], spots: Spots
+    fitted: Fitted, slide: Slide, encoder: Encoder, knn: int, level: int | None, change: StainChange
 ) -> dict[str, Any]:
+    tile = fitted.tile
     return {
         "encoder": encoder.id,
         "patch_px": encoder.patch_px,
-        "tile": {"size_px": tile.size_px, "mpp": tile.mpp},
+        "tile": {"size_px": tile.size_px, "mpp": tile.mpp, **({} if level is None else {"level": level})},
         "slide_mpp": slide.mpp,
         "knn": knn,
-        "spots": len(spots),
-        "inputs": {path.name: fingerprint(path) for path in inputs},
+        "spots": len(fitted.section.spots),
+        "genes": len(fitted.section.spots.genes),
+        "stain": change.provenance,
+        "inputs": _fingerprints([*fitted.section.inputs, slide.path]),
     }
 
 
-def _already_there(out: Path, settings: dict[str, Any]) -> bool:
-    found = read_manifest(out)
-    if found is not None:
-        differing = differences(found["settings"], settings)
-        if differing:
-            raise SampleError(
-                f"{out} was made with other settings: {'; '.join(differing)}. "
-                "Remove that folder or choose another output"
-            )
-        return True
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SampleError(f"{out} is there and is no Sample; remove it or choose another output")
-    return False
-
-
-def _check_on_slide(spots: Spots, slide: Slide, name: str) -> None:
-    inside = np.all((spots.center_xy >= 0) & (spots.center_xy < slide.size_px), axis=1)
-    if not inside.all():
-        swapped = np.all((spots.center_xy[:, ::-1] >= 0) & (spots.center_xy[:, ::-1] < slide.size_px))
-        hint = (
-            "with x and y swapped they all fit"
-            if swapped
-            else "is this the image that the spots were placed on?"
-        )
-        raise AlignmentError(
-            f"{(~inside).sum()} of {len(spots)} spots of {name!r} lie off the image of "
-            f"{slide.size_px[0]} × {slide.size_px[1]} px; {hint}"
-        )
-
-
-def _annotate(
-    spots: Spots, features: Features, neighbors: NDArray[np.int64], manifest: dict[str, Any]
-) -> anndata.AnnData:
-    obs = pd.DataFrame(
-        {
-            "array_x": spots.array_xy[:, 0],
-            "array_y": spots.array_xy[:, 1],
-            "total_counts": np.asarray(spots.counts.sum(axis=1)).ravel(),
-            "n_genes": np.diff(spots.counts.indptr),
-        },
-        index=pd.Index(spots.barcodes, dtype=str),
-    )
-    adata = anndata.AnnData(X=spots.counts, obs=obs, var=pd.DataFrame(index=pd.Index(spots.genes, dtype=str)))
-    adata.obsm["spatial"] = spots.center_xy
-    adata.obsm["tile_features"] = np.load(features.tiles)
-    adata.obsm["stain_features"] = np.load(features.stain)
-    adata.obsm["neighbors"] = neighbors
-    adata.uns["miso"] = json.loads(json.dumps(manifest))
-    return adata
+def _fingerprints(paths: list[Path]) -> dict[str, str]:
+    """Fingerprints by name, with the folder's name before it where two files share theirs."""
+    unique = list(dict.fromkeys(paths))
+    names = [path.name for path in unique]
+    return {
+        path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}": fingerprint(path)
+        for path in unique
+    }

@@ -63,6 +63,12 @@ class Sample:
         tile = TileSpec(size_px=settings["tile"]["size_px"], mpp=settings["tile"]["mpp"])
         return PatchGrid(tile=tile, patch_px=settings["patch_px"])
 
+    @property
+    def stain(self) -> dict[str, Any]:
+        """The stain that tiles were brought to before they were encoded: a method, and its reference."""
+        said = self.manifest["settings"].get("stain", {"method": "none"})
+        return {key: said[key] for key in ("method", "reference") if key in said}
+
     @cached_property
     def adata(self) -> anndata.AnnData:
         """Spots × genes: `X` counts; `obsm` spatial, tile_features, neighbors; `uns["miso"]`."""
@@ -76,6 +82,11 @@ class Sample:
     @cached_property
     def patch_features(self) -> Float16[NDArray[np.float16], "spot patch dim"]:
         """Patch features, memory-mapped; patches are row-major within the tile."""
+        if "imported_from" in self.manifest["settings"] and not (self.path / "patch_features.npy").exists():
+            raise SampleError(
+                f"sample {self.name!r} has no patch features: the folder that it was imported from had none; "
+                "process the slide itself for them"
+            )
         try:
             mapped: Float16[NDArray[np.float16], "spot patch dim"] = np.load(
                 self.path / "patch_features.npy", mmap_mode="r"

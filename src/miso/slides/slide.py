@@ -82,9 +82,12 @@ class Slide(ABC):
         SlideError
             If the slide has no such level.
         """
+        return self.mpp * self.levels[self._checked(level)].downsample
+
+    def _checked(self, level: int) -> int:
         if not 0 <= level < len(self.levels):
             raise SlideError(f"{self.path.name!r} has levels 0 to {len(self.levels) - 1}, not {level}")
-        return self.mpp * self.levels[level].downsample
+        return level
 
     def read(self, origin_xy: tuple[float, float], size_px: tuple[int, int], mpp: float) -> RGB:
         """Read a region at a resolution, white where it lies off the slide.
@@ -118,6 +121,27 @@ class Slide(ABC):
         source = Image.fromarray(self._read_padded(index, (left, top), (right - left, bottom - top)))
         box = (x - left, y - top, x - left + width * step, y - top + height * step)
         return np.asarray(source.resize(size_px, Image.Resampling.BICUBIC, box=box))
+
+    def read_level(self, origin_xy: tuple[int, int], size_px: tuple[int, int], level: int) -> RGB:
+        """Copy a level's own pixels, white where they lie off the slide.
+
+        Parameters
+        ----------
+        origin_xy
+            The region's top-left corner in whole level-0 pixels. Between two pixels of a coarser level, a
+            slide that openslide reads is interpolated as openslide does, others take the nearest pixel.
+        size_px
+            (width, height) in pixels of the level.
+
+        Raises
+        ------
+        SlideError
+            If the slide has no such level, or the file turns out to be damaged there.
+        """
+        downsample = self.levels[self._checked(level)].downsample
+        return self._read_padded(
+            level, (round(origin_xy[0] / downsample), round(origin_xy[1] / downsample)), size_px
+        )
 
     def thumbnail(self, max_px: int = 1024) -> tuple[RGB, float]:
         """Return the whole slide with its longer side at most `max_px`, and its level-0 pixels per pixel."""

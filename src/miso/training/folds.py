@@ -71,7 +71,11 @@ def predict_section(
 
 
 def _load(job: FoldJob, names: Sequence[str]) -> list[Section]:
-    return [load_section(job.cohort.samples[name], job.cohort, job.config.knn, job.device) for name in names]
+    cohort, config = job.cohort, job.config
+    return [
+        load_section(cohort.samples[name], cohort, config.knn, job.device, baselines=config.baselines)
+        for name in names
+    ]
 
 
 def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection:
@@ -142,6 +146,7 @@ def _save(job: FoldJob, kind: str, model: MisoModel | PatchModel, notes: dict[st
         patch_px=sample.grid.patch_px,
         knn=job.config.knn,
         spot_diameter_um=sample.spot_diameter_um,
+        stain=sample.stain,
         trained_on=job.fold.train,
         validated_on=job.fold.val,
         held_out=job.fold.test,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from miso.errors import CohortError
 from miso.samples import Cohort, Sample
 from miso.samples.targets import target_values
 
@@ -20,7 +21,8 @@ class Section:
     features, neighbors, center_um
         Tile features, lists of nearest spots, and positions.
     stain
-        Features of the embedded `stain` encoder, which the colour baseline sees.
+        Features of the embedded `stain` encoder, which the colour baseline sees; no columns where a Sample
+        came without its image.
     total
         Molecules of each spot; only the oracle of depth sees it.
     y
@@ -36,13 +38,28 @@ class Section:
     y: Float[Tensor, "spot gene"]
 
 
-def load_section(sample: Sample, cohort: Cohort, knn: int, device: torch.device) -> Section:
-    """Read a Sample of a cohort."""
+def load_section(
+    sample: Sample, cohort: Cohort, knn: int, device: torch.device, *, baselines: bool = True
+) -> Section:
+    """Read a Sample of a cohort.
+
+    Raises
+    ------
+    CohortError
+        If it has no stain features, which only the `baselines` need.
+    """
     adata = sample.adata
+    if baselines and "stain_features" not in adata.obsm:
+        raise CohortError(
+            f"sample {sample.name!r} was imported without its image and has no stain features, which the "
+            "colour baselines need; set baselines=false, or process the slide itself"
+        )
     return Section(
         name=sample.name,
         features=torch.from_numpy(adata.obsm["tile_features"]).to(device),
-        stain=torch.from_numpy(adata.obsm["stain_features"]).to(device),
+        stain=torch.from_numpy(adata.obsm.get("stain_features", np.empty((len(adata), 0), np.float32))).to(
+            device
+        ),
         neighbors=torch.from_numpy(sample.neighbors(knn)).to(device),
         center_um=torch.from_numpy(adata.obsm["spatial"] * sample.mpp).float().to(device),
         total=torch.from_numpy(adata.obs["total_counts"].to_numpy(dtype=np.float32)).to(device),

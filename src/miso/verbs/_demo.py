@@ -21,7 +21,7 @@ from miso.samples.targets import dense_counts
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
 from miso.verbs import console
-from miso.verbs._process import EncoderOptions, process_her2st_folder
+from miso.verbs._process import ProcessOptions, process_her2st_folder
 from miso.verbs._super_resolve import map_slide
 
 SHOWN = ("ERBB2", "KRT8", "CD3D")
@@ -66,7 +66,7 @@ def walk(out: Path, seed: int) -> None:
         process_her2st_folder(
             places.cohort,
             [],
-            EncoderOptions(encoder="stain", mpp=0.5, level=None, tile_size=224, knn=37, device="cpu"),
+            ProcessOptions(encoder="stain", device="cpu"),
         )
     with console.timed(times, "train"):
         teachers = train(places.config("miso"), console.tell, console.track)

@@ -1,11 +1,15 @@
-"""Processing a batch of sections, as the `process-*` commands share it."""
+"""Processing sections, as the `process-*` commands share it."""
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from miso.encoders import Encoder, load_encoder
+from miso.encoders.catalogue import CATALOGUE
+from miso.encoders.encoder import Precision
+from miso.encoders.precision import with_precision
 from miso.errors import ConfigError, SampleError
 from miso.geometry import PatchGrid, TileSpec
 from miso.launch import Outcome, RunReport, map_units, write_path
@@ -14,88 +18,206 @@ from miso.maps.plot import plot_alignment
 from miso.maps.thumbnail import Thumbnail
 from miso.registry import unknown
 from miso.samples import Spots
-from miso.samples.process import process_section
-from miso.samples.vendors.her2st import SectionFiles, find_sections, read_section
+from miso.samples.ingest import IngestOptions, OffImage
+from miso.samples.process import Processed, process_section
+from miso.samples.sample import MANIFEST
+from miso.samples.vendors.her2st import (
+    SectionFiles,
+    find_sections,
+    incomplete_sections,
+    read_vendor_section,
+)
+from miso.samples.vendors.open import read_vendor
+from miso.samples.vendors.original_files import is_original
+from miso.samples.vendors.original_miso import import_original
+from miso.samples.vendors.section import DuplicateGenes, VendorOptions, VendorSection
 from miso.slides import Slide, open_slide
+from miso.slides.stain_norm import StainChange, make_stain_transform
+from miso.slides.stain_reference import METHODS
 from miso.training.device import choose_device
 from miso.units import PLAUSIBLE_MPP, is_plausible_mpp
 from miso.verbs.console import tell, track
 
+ORIGINAL_PATCH_PX = 14
+"""Side of a patch of the encoder that the original MISO uses, H0-mini."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderOptions:
-    """What the `process-*` commands say about tiles and encoder."""
+class ProcessOptions:
+    """What the `process-*` commands say about encoder, tiles and image."""
 
     encoder: str
-    mpp: float
-    level: int | None
-    tile_size: int
-    knn: int
-    device: str
+    precision: str = "auto"
+    device: str = "auto"
+    knn: int = 37
+    ingest: IngestOptions = field(default_factory=IngestOptions)
+    stain_norm: str = "none"
+    stain_reference: Path | None = None
+    stain_augment: int | None = None
+
+    def __post_init__(self) -> None:
+        ingest = self.ingest
+        if self.knn < 1 or ingest.tile_px < 1:
+            raise ConfigError(
+                f"--knn and --tile-size must be at least 1, not {self.knn} and {ingest.tile_px}"
+            )
+        if not is_plausible_mpp(ingest.mpp):
+            raise ConfigError(
+                f"--mpp {ingest.mpp:g}: tiles are read at {PLAUSIBLE_MPP[0]:g} to {PLAUSIBLE_MPP[1]:g} µm/px"
+            )
+        one_of("--off-image", ingest.off_image, get_args(OffImage))
+        one_of("--precision", self.precision, get_args(Precision))
+        one_of("--stain-norm", self.stain_norm, ("none", *METHODS))
 
     def load(self) -> Encoder:
         """Load the encoder onto the device, and check that its patches divide the tile."""
-        if self.knn < 1 or self.tile_size < 1:
-            raise ConfigError(
-                f"--knn and --tile-size must be at least 1, not {self.knn} and {self.tile_size}"
-            )
-        if not is_plausible_mpp(self.mpp):
-            raise ConfigError(
-                f"--mpp {self.mpp:g}: tiles are read at {PLAUSIBLE_MPP[0]:g} to {PLAUSIBLE_MPP[1]:g} µm/px"
-            )
         encoder = load_encoder(self.encoder)
+        self._tell_native_tile()
+        tile = TileSpec(size_px=self.ingest.tile_px, mpp=self.ingest.mpp)
         try:
-            PatchGrid(tile=TileSpec(size_px=self.tile_size, mpp=self.mpp), patch_px=encoder.patch_px)
+            PatchGrid(tile=tile, patch_px=encoder.patch_px)
         except ValueError as err:
-            raise ConfigError(f"--tile-size {self.tile_size}: {err}") from err
+            raise ConfigError(f"--tile-size {self.ingest.tile_px}: {err}") from err
         encoder.module.to(choose_device(self.device))
-        return encoder
+        return with_precision(encoder, self.precision)  # type: ignore[arg-type]  # checked above
 
-    def tile_for(self, slide: Slide) -> TileSpec:
-        """Return the tile, at a level's own resolution where one was asked for."""
-        mpp = self.mpp if self.level is None else slide.level_mpp(self.level)
-        return TileSpec(size_px=self.tile_size, mpp=mpp)
+    def _tell_native_tile(self) -> None:
+        entry, ingest = CATALOGUE.get(self.encoder.partition(":")[0]), self.ingest
+        if entry and (ingest.tile_px, ingest.mpp) != (entry.size_px, entry.native_mpp):
+            at = f"at {ingest.mpp:g} µm/px" if ingest.level is None else f"of level {ingest.level}"
+            tell(
+                f"{self.encoder} was made for tiles of {entry.size_px} px at {entry.native_mpp:g} µm/px; "
+                f"these are {ingest.tile_px} px {at}"
+            )
+
+    def stain(self, slide: Slide) -> StainChange:
+        """Say how the stain of a slide's tiles is changed."""
+        return make_stain_transform(slide, self.stain_norm, self.stain_reference, self.stain_augment)
 
 
-def process_her2st_folder(folder: Path, names: list[str], options: EncoderOptions) -> RunReport:
+def process_data(
+    source: Path,
+    image: Path | None,
+    out: Path,
+    options: ProcessOptions,
+    vendor: VendorOptions,
+    *,
+    name: str = "",
+    patient: str = "",
+) -> Processed:
+    """Process one section of any vendor; the Sample's folder is `out`."""
+    one_of("--duplicate-genes", vendor.duplicate_genes, get_args(DuplicateGenes))
+    if is_original(source):
+        return _take_original(source, out, options, name, patient)
+    section = read_vendor(source, vendor)
+    image = image or section.image
+    if image is None:
+        raise SampleError(_wants_image(section))
+    name = name or out.resolve().name
+    processed = _process(section, image, options.load(), out, options, name, patient or name)
+    tell(f"{name}: {_summary(processed)}")
+    return processed
+
+
+def _take_original(source: Path, out: Path, options: ProcessOptions, name: str, patient: str) -> Processed:
+    """Take features that the original MISO made; `--encoder` names what made them."""
+    made = not (out / MANIFEST).is_file()
+    sample = import_original(
+        source,
+        out,
+        encoder=options.encoder,
+        tile_px=options.ingest.tile_px,
+        patch_px=CATALOGUE[options.encoder].patch_px if options.encoder in CATALOGUE else ORIGINAL_PATCH_PX,
+        slide_mpp=options.ingest.slide_mpp,
+        name=name,
+        patient=patient,
+    )
+    processed = Processed(sample=sample, made=made, warnings=[])
+    tell(f"{sample.name}: features taken as they are; {_summary(processed)}")
+    return processed
+
+
+def process_her2st_folder(folder: Path, names: list[str], options: ProcessOptions) -> RunReport:
     """Process sections of a HER2ST folder; the report is kept beside the Samples when one failed."""
     sections = {files.name: files for files in find_sections(folder)}
+    lacking = incomplete_sections(folder)
     for name in names:
+        if name in lacking:
+            raise SampleError(f"section {name!r} of {folder} has no {', no '.join(lacking[name])}")
         if name not in sections:
             raise SampleError(unknown("section", name, list(sections)))
+    for name in [] if names else lacking:
+        tell(f"{name}: left out, it has no {', no '.join(lacking[name])}")
     encoder = options.load()
     out = folder / "processed_data"
 
     def work(name: str) -> tuple[State, str]:
-        return _process_one(sections[name], encoder, options, out / name)
+        return _process_her2st(sections[name], encoder, options, out / name)
 
     report = map_units(names or list(sections), work, _teller())
     _keep_report(report, out)
     return report
 
 
-def _process_one(
-    files: SectionFiles, encoder: Encoder, options: EncoderOptions, out: Path
+def one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a word that an option does not know."""
+    if value not in known:
+        raise ConfigError(f"{option} is {' or '.join(known)}, not {value!r}")
+
+
+def _process_her2st(
+    files: SectionFiles, encoder: Encoder, options: ProcessOptions, out: Path
 ) -> tuple[State, str]:
-    spots, resolution = read_section(files)
-    with open_slide(files.image, resolution) as slide:
-        sample, made = process_section(
-            spots,
+    section = read_vendor_section(files)
+    processed = _process(section, files.image, encoder, out, options, files.name, files.patient)
+    return ("done" if processed.made else "skipped"), _summary(processed)
+
+
+def _process(
+    section: VendorSection,
+    image: Path,
+    encoder: Encoder,
+    out: Path,
+    options: ProcessOptions,
+    name: str,
+    patient: str,
+) -> Processed:
+    with open_slide(image) as slide:
+        return process_section(
+            section,
             slide,
             encoder,
             out,
-            name=files.name,
-            patient=files.patient,
-            inputs=[files.counts, files.selection, files.image],
-            tile=options.tile_for(slide),
+            name=name,
+            patient=patient,
+            options=options.ingest,
+            stain=options.stain,
             knn=options.knn,
             draw_alignment=_draw_alignment,
             track=track,
+            tell=tell,
         )
-    notes = "; ".join([f"{len(spots)} spots, {len(spots.genes)} genes, {resolution}", *spots.notes])
+
+
+def _summary(processed: Processed) -> str:
+    sample = processed.sample
+    if not processed.made:
+        return f"already there: {sample.path}"
+    resolution = sample.manifest["resolution"]
+    facts = (
+        f"{sample.manifest['layout']}; {sample.adata.n_obs} spots, {sample.adata.n_vars} genes, "
+        f"{resolution['mpp']:.4g} µm/px ({resolution['source']})"
+    )
+    return f"{'; '.join([facts, *sample.manifest['notes']])} → {sample.path}"
+
+
+def _wants_image(section: VendorSection) -> str:
+    size = section.full_size_px
+    which = "the full-resolution image" if size is None else f"the image of {size[0]} × {size[1]} px"
     return (
-        "done" if made else "skipped"
-    ), f"{notes} → {sample.path}" if made else f"already there: {sample.path}"
+        f"{section.layout} {section.name!r} has {len(section.spots)} spots but not {which} that they were "
+        "placed on; pass it as --path-slide"
+    )
 
 
 def _draw_alignment(out: Path, spots: Spots, slide: Slide) -> None:

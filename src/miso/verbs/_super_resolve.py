@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from miso.encoders import load_encoder
 from miso.errors import ConfigError, SlideError
 from miso.launch.provenance import fingerprint
 from miso.maps import ExpressionMap, load
@@ -32,8 +31,7 @@ def map_slide(
         raise SlideError(f"no image at {slide}")
     print_of = fingerprint(slide)
     predictor = load(run)
-    encoder = load_encoder(predictor.first.encoder.rpartition("@")[0])
-    encoder.module.to(choose_device(device))
+    encoder = predictor.load_encoder(choose_device(device))
     with _open(predictor, slide, print_of, mpp) as opened:
         return predictor.super_resolve(
             opened,

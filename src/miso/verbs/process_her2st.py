@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from miso.verbs import _options
+
 NAME = "process-her2st"
 
 
@@ -16,19 +18,18 @@ def command(
     samples: Annotated[
         str, typer.Option("--samples", help="Sections to take, e.g. C2,C3; all by default.")
     ] = "",
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="phikon, stain (embedded, no weights), hf:<repo or folder>.")
-    ] = "phikon",
-    mpp: Annotated[float, typer.Option("--mpp", help="Resolution of the tiles in µm per pixel.")] = 0.5,
-    level: Annotated[
-        int | None,
-        typer.Option("--level", help="Read this pyramid level at its own resolution instead of --mpp."),
-    ] = None,
-    tile_size: Annotated[int, typer.Option("--tile-size", help="Side of a tile in pixels.")] = 224,
-    knn: Annotated[
-        int, typer.Option("--knn", help="Nearest spots stored for each spot, itself included.")
-    ] = 37,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    encoder: _options.Encoder = "phikon",
+    precision: _options.Precision = "auto",
+    mpp: _options.Mpp = 0.5,
+    level: _options.Level = None,
+    tile_size: _options.TileSize = 224,
+    knn: _options.Knn = 37,
+    stain_norm: _options.StainNorm = "none",
+    stain_reference: _options.StainReference = None,
+    stain_augment: _options.StainAugment = None,
+    off_image: _options.OffImage = "error",
+    trust_alignment: _options.TrustAlignment = False,
+    device: _options.Device = "auto",
 ) -> None:
     """Process the HER2ST dataset (legacy Spatial Transcriptomics).
 
@@ -38,10 +39,25 @@ def command(
 
     Example: `miso process-her2st --path-dataset her2st --encoder stain`
     """
-    from miso.verbs._process import EncoderOptions, process_her2st_folder
+    from miso.samples.ingest import IngestOptions
+    from miso.verbs._process import ProcessOptions, process_her2st_folder
 
-    options = EncoderOptions(
-        encoder=encoder, mpp=mpp, level=level, tile_size=tile_size, knn=knn, device=device
+    ingest = IngestOptions(
+        tile_px=tile_size,
+        mpp=mpp,
+        level=level,
+        off_image=off_image,  # type: ignore[arg-type]  # checked by ProcessOptions
+        trust_alignment=trust_alignment,
+    )
+    options = ProcessOptions(
+        encoder=encoder,
+        precision=precision,
+        device=device,
+        knn=knn,
+        ingest=ingest,
+        stain_norm=stain_norm,
+        stain_reference=stain_reference,
+        stain_augment=stain_augment,
     )
     report = process_her2st_folder(
         path_dataset, [name.strip() for name in samples.split(",") if name.strip()], options

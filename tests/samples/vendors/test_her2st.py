@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 
 from miso.errors import AlignmentError, SampleError
-from miso.samples.vendors.her2st import find_sections, read_section
+from miso.samples.vendors.her2st import (
+    find_sections,
+    incomplete_sections,
+    read_section,
+    read_vendor_section,
+)
 
 
 def test_spots_join_positions_and_counts_by_name_not_by_order(section):
@@ -287,3 +292,38 @@ def test_the_real_sections_have_the_known_spots_and_resolution(real_data, name, 
     assert lacking == (expected if dropped else [])
     assert resolution.mpp == pytest.approx(0.688, rel=0.01)
     assert files.patient == "C"
+
+
+def test_sections_that_lack_a_part_are_named_with_what_they_lack(section):
+    section.write("A1")
+    section.write("A2").image.unlink()
+    files = section.write("B1")
+    files.counts.unlink()
+    files.selection.unlink()
+    assert incomplete_sections(section.folder) == {"A2": ["an image"], "B1": ["counts", "a spot selection"]}
+
+
+def test_a_whole_folder_lacks_nothing(phantom):
+    assert incomplete_sections(phantom) == {}
+
+
+def test_a_vendor_section_holds_the_same_spots_and_the_image(section):
+    files = section.write()
+    spots, resolution = read_section(files)
+    found = read_vendor_section(files)
+    assert (found.name, found.image, found.resolutions) == ("A1", files.image, [resolution])
+    assert found.spots.barcodes == spots.barcodes
+    assert found.inputs == [files.counts, files.selection, files.image]
+
+
+def test_a_gene_that_is_there_twice_keeps_both_columns_by_number(section):
+    section.counts = section.counts.set_axis(["A", "B", "A"], axis=1)
+    spots, _ = read_section(section.write())
+    assert spots.genes == ["A", "B", "A-1"]
+    np.testing.assert_array_equal(spots.counts.toarray(), section.counts)
+
+
+def test_a_position_far_off_the_lattice_is_refused(section):
+    section.spots.loc[4, "pixel_x"] += 30_000
+    with pytest.raises(AlignmentError, match=r"not of one lattice: spots lie up to"):
+        read_section(section.write())

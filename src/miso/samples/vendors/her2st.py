@@ -3,26 +3,18 @@
 Dataset: Andersson et al., Nature Communications 2021; legacy Spatial Transcriptomics arrays, 200 µm pitch.
 """
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from anndata.utils import make_index_unique
-from scipy.sparse import csr_matrix
-
 from miso.errors import AlignmentError, SampleError
-from miso.geometry import lattice_pitch_px
 from miso.samples.spots import Spots
-from miso.units import ST_PITCH_UM, ST_SPOT_DIAMETER_UM, Resolution
+from miso.samples.vendors.section import VendorSection
+from miso.samples.vendors.st_spots import join_st_spots, st_resolution
+from miso.samples.vendors.st_tables import read_st_counts, read_st_positions
+from miso.units import Resolution
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 SELECTION_FOLDERS = ("spot-selections", "spot-selection")
-POSITION_COLUMNS = ("x", "y", "pixel_x", "pixel_y")
-REFINED_COLUMNS = ("new_x", "new_y")
-"""Array positions with their printing error, where a file has them; x and y are whole and name the spot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +40,32 @@ def find_sections(folder: Path) -> list[SectionFiles]:
     SampleError
         If the folder is absent, or a part of every section is.
     """
+    counts, images, selections = _parts(folder).values()
+    names = sorted(counts.keys() & images.keys() & selections.keys())
+    if not names:
+        raise SampleError(
+            f"no section of {folder} has counts, an image and a spot selection; "
+            f"counts: {', '.join(sorted(counts))}"
+        )
+    return [SectionFiles(name=n, counts=counts[n], selection=selections[n], image=images[n]) for n in names]
+
+
+def incomplete_sections(folder: Path) -> dict[str, list[str]]:
+    """Name the parts that a section lacks, for each section that `find_sections` leaves out, in name order.
+
+    Raises
+    ------
+    SampleError
+        As `find_sections` does.
+    """
+    parts = _parts(folder)
+    names = sorted(set().union(*parts.values()))
+    lacking = {name: [part for part, found in parts.items() if name not in found] for name in names}
+    return {name: missing for name, missing in lacking.items() if missing}
+
+
+def _parts(folder: Path) -> dict[str, dict[str, Path]]:
+    """Find counts, images and selections, each by the name of its section."""
     if not folder.is_dir():
         raise SampleError(f"no folder at {folder}; --path-dataset is the folder that holds 'count-matrices'")
     counts = _by_section(folder / "count-matrices", (".tsv.gz", ".tsv"))
@@ -62,13 +80,7 @@ def find_sections(folder: Path) -> list[SectionFiles]:
     ):
         if not found:
             raise SampleError(f"{folder} is no HER2ST folder: it has no {part}")
-    names = sorted(counts.keys() & images.keys() & selections.keys())
-    if not names:
-        raise SampleError(
-            f"no section of {folder} has counts, an image and a spot selection; "
-            f"counts: {', '.join(sorted(counts))}"
-        )
-    return [SectionFiles(name=n, counts=counts[n], selection=selections[n], image=images[n]) for n in names]
+    return {"counts": counts, "an image": images, "a spot selection": selections}
 
 
 def _by_section(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -93,109 +105,25 @@ def read_section(files: SectionFiles) -> tuple[Spots, Resolution]:
     AlignmentError
         If spots and counts share nothing, or the lattice has no pitch.
     """
-    positions = _read_positions(files.selection)
-    counts = _read_counts(files.counts)
-    kept = positions.index.intersection(counts.index, sort=False)
-    if kept.empty:
+    positions, counts = read_st_positions(files.selection), read_st_counts(files.counts)
+    spots = join_st_spots(positions, counts, (files.selection, files.counts), "unique")
+    resolution = st_resolution(spots)
+    if resolution is None:
         raise AlignmentError(
-            f"no spot of {files.selection.name!r} has counts in {files.counts.name!r} "
-            f"(spots look like {positions.index[0]!r}, counts like {counts.index[0]!r})"
+            f"section {files.name}: the lattice pitch needs at least three spots that are not on one line, "
+            "and a HER2ST image has no other resolution"
         )
-    positions, matrix = positions.loc[kept], counts.loc[kept]
-    spots = Spots(
-        barcodes=list(kept),
-        center_xy=positions[["pixel_x", "pixel_y"]].to_numpy(dtype=np.float64),
-        array_xy=positions[["array_x", "array_y"]].to_numpy(dtype=np.float64),
-        diameter_um=ST_SPOT_DIAMETER_UM,
-        pitch_um=ST_PITCH_UM,
-        counts=csr_matrix(matrix.to_numpy(dtype=np.float32)),
-        genes=list(make_index_unique(pd.Index(matrix.columns.astype(str)))),
-        notes=_left_out(positions.attrs["read"], positions.attrs["unselected"], len(kept), len(counts)),
+    return spots, resolution
+
+
+def read_vendor_section(files: SectionFiles) -> VendorSection:
+    """Read a section with its image; raises as `read_section` does."""
+    spots, resolution = read_section(files)
+    return VendorSection(
+        layout="HER2ST (legacy Spatial Transcriptomics)",
+        name=files.name,
+        spots=spots,
+        resolutions=[resolution],
+        image=files.image,
+        inputs=[files.counts, files.selection, files.image],
     )
-    return spots, _lattice_resolution(files.name, spots)
-
-
-def _left_out(read: int, unselected: int, kept: int, counted: int) -> list[str]:
-    selected = read - unselected
-    notes = [
-        (unselected, f"{unselected} of {read} spots are marked as not selected and were left out"),
-        (selected - kept, f"{selected - kept} of {selected} selected spots have no counts and were dropped"),
-        (
-            counted - kept,
-            f"{counted - kept} of {counted} rows of counts have no selected spot and were dropped",
-        ),
-    ]
-    return [sentence for number, sentence in notes if number]
-
-
-def _lattice_resolution(name: str, spots: Spots) -> Resolution:
-    try:
-        pitch_px = lattice_pitch_px(spots.array_xy, spots.center_xy)
-    except ValueError as err:
-        raise AlignmentError(f"section {name}: {err}, and a HER2ST image has no other resolution") from err
-    return Resolution(mpp=spots.pitch_um / pitch_px, source=f"lattice pitch of {spots.pitch_um:g} µm")
-
-
-def _read_positions(path: Path) -> pd.DataFrame:
-    table = _read_table(path)
-    missing = [column for column in POSITION_COLUMNS if column not in table.columns]
-    if missing:
-        raise SampleError(
-            f"{path.name!r} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            "a HER2ST spot selection has x, y, pixel_x and pixel_y "
-            f"(found: {', '.join(map(str, table.columns[:8]))})"
-        )
-    columns = [*POSITION_COLUMNS, *(column for column in REFINED_COLUMNS if column in table.columns)]
-    numeric = table[columns].apply(pd.to_numeric, errors="coerce")
-    bad = int((~np.isfinite(numeric.to_numpy(dtype=np.float64))).any(axis=1).sum())
-    if bad or table.empty:
-        raise SampleError(
-            f"{path.name!r} has {f'{bad} rows without numbers' if bad else 'no rows'} in {', '.join(columns)}"
-        )
-    numeric["array_x"] = numeric.get("new_x", numeric["x"])
-    numeric["array_y"] = numeric.get("new_y", numeric["y"])
-    numeric.index = pd.Index([f"{x:.0f}x{y:.0f}" for x, y in zip(numeric["x"], numeric["y"], strict=True)])
-    return _selected(path, numeric, table)
-
-
-def _selected(path: Path, positions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the selected spots; `attrs` count what was read and left out."""
-    selected = table["selected"] == 1 if "selected" in table else pd.Series(True, index=table.index)
-    kept = positions[selected.to_numpy()]
-    if kept.empty:
-        raise SampleError(
-            f"none of the {len(table)} spots of {path.name!r} is marked as selected (selected = 1)"
-        )
-    if kept.index.has_duplicates:
-        raise SampleError(f"{path.name!r} names the spot {kept.index[kept.index.duplicated()][0]} twice")
-    kept.attrs.update(read=len(table), unselected=int((~selected).sum()))
-    return kept
-
-
-def _read_counts(path: Path) -> pd.DataFrame:
-    table = _read_table(path, index_col=0)
-    if table.empty:
-        raise SampleError(f"{path.name!r} holds no counts")
-    if not all(kind.kind in "iuf" for kind in table.dtypes):
-        raise SampleError(
-            f"{path.name!r} holds something other than numbers; "
-            "a count matrix has a row a spot, a column a gene"
-        )
-    values = table.to_numpy()
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise SampleError(
-            f"{path.name!r} holds negative or missing counts; is it normalised already, or cut off?"
-        )
-    table.index = table.index.astype(str)
-    if table.index.has_duplicates:
-        raise SampleError(f"{path.name!r} names the spot {table.index[table.index.duplicated()][0]} twice")
-    return table
-
-
-def _read_table(path: Path, index_col: int | None = None) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, sep="\t", index_col=index_col)
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, pd.errors.ParserError) as err:
-        raise SampleError(f"{path} is truncated or damaged ({err}); fetch it again") from err
-    except pd.errors.EmptyDataError as err:
-        raise SampleError(f"{path} is empty") from err

@@ -1,4 +1,4 @@
-"""Where a section's µm per level-0 pixel comes from: all sources, the most trusted one, and who disagrees."""
+"""Where a slide's µm per level-0 pixel comes from: all sources, the most trusted one, and who disagrees."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,12 @@ from miso.units import Resolution, disagreement, is_plausible_mpp
 
 
 def choose_resolution(
-    said: float | None, folder: Sequence[Resolution], tagged: Resolution | None, image: str
+    said: float | None,
+    folder: Sequence[Resolution],
+    tagged: Resolution | None,
+    image: str,
+    option: str = "--slide-mpp",
+    or_else: str = ", for the spots form no lattice that would say it",
 ) -> tuple[Resolution, list[str]]:
     """Take the most trusted source, and word what others say that differs by more than 5 %.
 
@@ -22,6 +27,8 @@ def choose_resolution(
         What the image's own tags say.
     image
         Its name, for messages.
+    option, or_else
+        How the user says it, and what the refusal ends in, for messages.
 
     Raises
     ------
@@ -29,12 +36,12 @@ def choose_resolution(
         If there is no source, or the user's word cannot be.
     """
     if said is not None and not is_plausible_mpp(said):
-        raise SlideError(f"--slide-mpp {said:g} is no microscope resolution; 0.25 µm/px is a 40× scan")
-    own = [Resolution(mpp=said, source="--slide-mpp")] if said is not None else []
+        raise SlideError(f"{option} {said:g} is no microscope resolution; 0.25 µm/px is a 40× scan")
+    own = [Resolution(mpp=said, source=option)] if said is not None else []
     sources = [*own, *folder, *([tagged] if tagged else [])]
     if not sources:
         raise SlideError(
-            f"nothing says how many µm a pixel of {image!r} spans: no spot lattice, no tags; pass --slide-mpp"
+            f"no resolution in {image!r}; pass {option} (µm per pixel, e.g. 0.25 for a 40× scan){or_else}"
         )
     chosen, *others = sources
     told = (disagreement(chosen, other) for other in others)
