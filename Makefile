@@ -31,7 +31,7 @@ test: dev ## lint, types, layers and unit, all of them even when one fails
 	  $(MAKE) --no-print-directory INSTALL=: $$check || failed="$$failed $$check"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed; the tests run all the same" >&2; fi; \
-	$(BIN)/pytest -n auto && [ -z "$$failed" ]
+	$(BIN)/pytest -n auto --dist loadfile && [ -z "$$failed" ]
 
 lint: dev ## ruff, rules and format
 	$(BIN)/ruff check
@@ -45,7 +45,7 @@ layers: dev ## imports point down
 	$(BIN)/lint-imports
 
 unit: dev ## pytest, on all cores
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 format: dev ## let ruff put the format right
 	$(BIN)/ruff check --fix

@@ -1,4 +1,4 @@
-"""`miso process-data`, `inspect` and `export` as a user meets them: one Visium section, and the ways to err."""
+"""`miso process-data`, `inspect` and `export` as a user meets them: one Visium section, and ways to err."""
 
 import json
 from collections.abc import Callable

@@ -69,7 +69,7 @@ def test_every_section_becomes_a_sample_and_nothing_else_changes(folder, miso):
     assert code == 0
     assert [line[:3] for line in lines] == ["A1:", "B1:", "C1:"]
     assert re.search(
-        r"A1: \d+ spots, 10 genes, 0\.5\d* µm/px \(lattice .*\); 2 of \d+ selected spots have no counts",
+        r"A1: HER2ST .*; \d+ spots, 10 genes, 0\.5\d* µm/px \(lattice .*\); 2 of \d+ selected spots have no ",
         lines[0],
     )
     after = everything(folder) - {str(path.relative_to(folder)) for path in before} - {"images", "images/HE"}
@@ -289,11 +289,11 @@ def test_a_run_that_is_killed_outright_leaves_no_sample_and_the_next_ends_the_sa
     """SIGKILL after two shards, as the scheduler of a cluster does it."""
     program = (
         "import os, signal; import miso.samples.extract as e; e.SHARD = e.BATCH = 4\n"
-        "put = e._ShardStore.put\n"
+        "put = e.ShardStore.put\n"
         "def put_and_die(self, start, *rest):\n"
         "    put(self, start, *rest)\n"
         "    if start == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "e._ShardStore.put = put_and_die\n"
+        "e.ShardStore.put = put_and_die\n"
         "from miso.cli import main; main()"
     )
     words = ["process-her2st", "--path-dataset", str(folder), "--samples", "A1", *OPTIONS]

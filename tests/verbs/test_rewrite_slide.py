@@ -127,8 +127,8 @@ def test_another_pyramid_of_that_name_is_kept_and_said_to_differ(run_miso, slide
     before = contents(tmp_path / "o")
     for other, differs in {
         ("--mpp", 0.25): "mpp is 0.5, now 0.25",
-        ("--mpp", 0.5, "--lossless"): "codec is JPEG quality 90, now deflate",
-        ("--mpp", 0.5, "--quality", 80): "codec is JPEG quality 90, now JPEG quality 80",
+        ("--mpp", 0.5, "--lossless"): "codec is JPEG quality 94, now deflate",
+        ("--mpp", 0.5, "--quality", 80): "codec is JPEG quality 94, now JPEG quality 80",
     }.items():
         code, _, told = run_miso(*words, *other)
         assert code == 2

@@ -25,7 +25,7 @@ def command(
     ] = None,
     quality: Annotated[
         int, typer.Option("--quality", help="JPEG quality; below 90 colours are stored at half resolution.")
-    ] = 90,
+    ] = 94,
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every pixel as it is: 2 to 3 times the size.")
     ] = False,
