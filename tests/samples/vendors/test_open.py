@@ -52,9 +52,7 @@ def test_a_sample_is_one_already(processed):
 
 def test_the_originals_folder_is_sent_to_the_import(tmp_path):
     np.save(tmp_path / "features.npy", np.zeros((3, 5)))
-    with pytest.raises(
-        SampleError, match=r"the original MISO made.*miso process-data --path-visium"
-    ):
+    with pytest.raises(SampleError, match=r"the original MISO made.*miso process-data --path-visium"):
         read_vendor(tmp_path, OPTIONS)
 
 
