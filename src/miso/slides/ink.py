@@ -36,6 +36,8 @@ WARMTH, WARMTH_BEYOND = (0.6, 0.9), 0.14
 (kidney)."""
 RED_INK = (0.1, 0.6)
 """What has less than this share of red and more than this blue / green is red ink on any slide."""
+RED_ON_TISSUE = (0.15, 0.66, 1.6)
+"""The same on tissue, from this sum of density on: blood is paler, and eosin as deep has more red."""
 NARROWEST_INK_UM = 64.0
 """Thinner lines are dropped, for no marker is as thin: rims of pigment, and colour fringes at edges."""
 SMALLEST_INK_UM = 200.0
@@ -48,21 +50,22 @@ def ink_mask(beyond: Density, mpp: float) -> Mask:
     total = density.sum(axis=-1)
     share = density / np.maximum(total, 1e-3)[..., None]
     black = (total >= PALEST_BLACK) & (np.abs(share - 1 / 3).max(axis=-1) < NEUTRAL)
-    ink = black | ((total >= PALEST_INK) & _coloured(share, total >= PALEST_INK))
+    ink = black | ((total >= PALEST_INK) & _coloured(share, total))
     ink = without_thin(ink, NARROWEST_INK_UM / mpp)
     ink &= ~small_pieces(ink, (SMALLEST_INK_UM / mpp) ** 2)
     return np.asarray(ndimage.binary_dilation(ink) & (total > PALEST_INK / 2), dtype=np.bool_)
 
 
-def _coloured(share: Float[NDArray[np.float32], "row col 3"], deep: Mask) -> Mask:
+def _coloured(share: Float[NDArray[np.float32], "row col 3"], total: Plane) -> Mask:
     red, green, blue = np.moveaxis(share, -1, 0)
     blueness, warmth = (red - blue) / np.maximum(green, 1e-3), blue / np.maximum(green, 1e-3)
-    tissue = deep & (green >= np.maximum(red, blue))
+    tissue = (total >= PALEST_INK) & (green >= np.maximum(red, blue))
+    on_tissue = (red < RED_ON_TISSUE[0]) & (warmth > RED_ON_TISSUE[1]) & (total >= RED_ON_TISSUE[2])
     blue_ink = blueness > _limit(blueness[tissue], BLUENESS, BLUENESS_BEYOND)
     warm_ink = warmth > _limit(warmth[tissue], WARMTH, WARMTH_BEYOND)
     red_ink = (red < RED_INK[0]) & (warmth > RED_INK[1])
     red_ink |= -blueness > _limit(-blueness[tissue], REDNESS, REDNESS_BEYOND)
-    return np.asarray(blue_ink | warm_ink | red_ink | ((green < LEAST_GREEN) & (red > green)))
+    return np.asarray(blue_ink | warm_ink | red_ink | on_tissue | ((green < LEAST_GREEN) & (red > green)))
 
 
 def _limit(ratio: Float[NDArray[np.float32], " pixel"], bounds: tuple[float, float], beyond: float) -> float:
