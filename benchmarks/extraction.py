@@ -71,6 +71,8 @@ def main() -> None:
         return
     if args.quick:
         args.tiles, args.rounds = 8, 2
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
         figures = {
             "machine": machine(args.device),
@@ -79,6 +81,7 @@ def main() -> None:
             "store": store(args, Path(folder)),
         }
     if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "extraction.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -23,7 +23,7 @@ def count_qc(counts: csr_matrix, genes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "total_counts": total,
-            "n_genes": np.diff(counts.indptr),
+            "n_genes": np.asarray((counts > 0).sum(axis=1)).ravel(),
             "pct_counts_mt": 100 * share if chosen.any() else np.nan,
         }
     )
