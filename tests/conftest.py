@@ -15,7 +15,7 @@ from miso.encoders import Encoder, load_encoder
 from miso.errors import MisoError
 from miso.phantom import PhantomSpec, write_her2st
 from miso.samples.process import process_section
-from miso.samples.vendors.her2st import find_sections, read_vendor_section
+from miso.samples.vendors.her2st import find_sections, read_section
 from miso.slides import Slide, open_slide
 
 torch.set_num_threads(1)  # tiles are tiny, and threads that wait for each other are slower than one
@@ -45,7 +45,7 @@ def processed(phantom: Path, stain: Encoder, tmp_path_factory: pytest.TempPathFa
     for files in find_sections(phantom):
         with open_slide(files.image) as slide:
             process_section(
-                read_vendor_section(files),
+                read_section(files),
                 slide,
                 stain,
                 out / files.name,

@@ -39,6 +39,14 @@ class TileSpec:
         return np.asarray(origin_xy, dtype=np.float64) + self.side_on(slide_mpp) / 2
 
 
+def level_origin_xy(center_xy: Points, side_px: float) -> Int[NDArray[np.int64], "*batch 2"]:
+    """Corners of tiles on a pyramid level as the original MISO places them, in whole level-0 pixels.
+
+    A centre is cut to its whole pixel, and half of the tile's side (in level-0 pixels) rounded.
+    """
+    return np.asarray(np.trunc(center_xy) - np.round(side_px / 2), dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchGrid:
     """The patches of a tile, row-major: patch `row * side + col` lies in that row and column."""

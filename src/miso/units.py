@@ -31,6 +31,11 @@ def is_plausible_mpp(mpp: float) -> bool:
     return PLAUSIBLE_MPP[0] <= mpp <= PLAUSIBLE_MPP[1]
 
 
+def in_px(size_px: tuple[int, int]) -> str:
+    """Word a (width, height)."""
+    return f"{size_px[0]} × {size_px[1]} px"
+
+
 def disagreement(first: Resolution, second: Resolution) -> str | None:
     """Describe two resolutions of one image that differ by more than 5 %, or return None.
 

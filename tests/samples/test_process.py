@@ -13,7 +13,7 @@ from miso.geometry import TileSpec
 from miso.samples import extract, open_sample
 from miso.samples.ingest import IngestOptions
 from miso.samples.process import process_section
-from miso.samples.vendors.her2st import read_vendor_section
+from miso.samples.vendors.her2st import read_section
 from miso.slides import open_slide
 
 TILE = TileSpec(size_px=32, mpp=0.5)
@@ -27,7 +27,7 @@ def noisy(section):
 
 
 def process(files, encoder, out, *, spots=None, tile=TILE, mpp=None, knn=4, trust=True, **settings):
-    section = read_vendor_section(files)
+    section = read_section(files)
     if spots is not None:
         section = replace(section, spots=spots)
     options = IngestOptions(tile_px=tile.size_px, mpp=tile.mpp, slide_mpp=mpp, trust_alignment=trust)
@@ -39,7 +39,7 @@ def process(files, encoder, out, *, spots=None, tile=TILE, mpp=None, knn=4, trus
 
 def test_a_sample_holds_its_spots_aligned_with_their_features(noisy, counting, tmp_path):
     files, (encoder, _) = noisy.write(), counting()
-    spots = read_vendor_section(files).spots
+    spots = read_section(files).spots
     sample, made = process(files, encoder, tmp_path / "out" / "A1")
     assert made
     adata = sample.adata
@@ -260,7 +260,7 @@ def test_any_number_of_neighbours_is_had_from_a_sample_that_stored_four(noisy, c
 
 def test_fewer_spots_of_the_same_files_are_another_sample(noisy, counting, tmp_path):
     files, (encoder, _) = noisy.write(), counting()
-    spots = read_vendor_section(files).spots
+    spots = read_section(files).spots
     process(files, encoder, tmp_path / "A1")
     fewer = replace(
         spots,

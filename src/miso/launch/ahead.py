@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T]:
     def make(_: int) -> T | object:
         return next(iterator, END)
 
-    for item in map_ahead(make, range(2**62), workers=1, depth=depth):
+    for item in map_ahead(make, count(), workers=1, depth=depth):
         if item is END:
             return
         yield item  # type: ignore[misc]  # END is the only object that is no T

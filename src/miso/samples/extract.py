@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from miso.encoders import Encoder, load_encoder
 from miso.errors import EncoderError
-from miso.geometry import PatchGrid, TileSpec
+from miso.geometry import PatchGrid, TileSpec, level_origin_xy
 from miso.launch.ahead import map_ahead
 from miso.launch.progress import Track, silent
 from miso.samples.shards import RowFile, ShardStore
@@ -69,7 +69,7 @@ def extract_features(
     key
         Names the inputs and settings: shards finished under the same key are kept, others are redone.
     level
-        Read the tiles from this pyramid level, from whole level-0 pixels on; see `level_origin_xy`.
+        Read the tiles from this pyramid level, from whole level-0 pixels on; see `geometry.level_origin_xy`.
 
     Raises
     ------
@@ -135,16 +135,6 @@ def _read(
         tiles = [slide.read_level((int(x), int(y)), size, level) for x, y in corners]
     images = torch.from_numpy(np.stack(tiles))
     return start, images.pin_memory() if pinned else images
-
-
-def level_origin_xy(
-    center_xy: Float[NDArray[np.float64], "spot 2"], side_px: float
-) -> Int[NDArray[np.int64], "spot 2"]:
-    """Corners of tiles on a pyramid level as the original MISO places them, in whole level-0 pixels.
-
-    A centre is cut to its whole pixel, and half of the tile's side rounded.
-    """
-    return np.asarray(np.trunc(center_xy) - np.round(side_px / 2), dtype=np.int64)
 
 
 class _Rows(NamedTuple):

@@ -13,6 +13,7 @@ from miso.samples.vendors.section import SmallPicture, VendorSection
 from miso.slides import Slide
 from miso.slides.brightfield import looks_like_he
 from miso.slides.mask import SlideMask
+from miso.units import in_px
 
 SIZE_SLACK = 0.002
 """Sizes of one image may differ by this share besides rounding: some scanners' files pad a few pixels."""
@@ -56,19 +57,19 @@ def check_image_size(size_px: tuple[int, int], image_name: str, section: Placed)
     full = section.full_size_px
     if full is not None and _same(size_px, full, section.size_slack_px):
         return
-    wanted = f"the full-resolution image{'' if full is None else f' of {_px(full)}'}"
+    wanted = f"the full-resolution image{'' if full is None else f' of {in_px(full)}'}"
     alike = [picture for picture in section.pictures if picture.size_px == size_px]
     if alike:
         picture = next((one for one in alike if one.path.name == image_name), alike[0])
         raise AlignmentError(
-            f"{image_name!r} ({_px(size_px)}) is the {picture.name} picture, not {wanted} that the spots "
+            f"{image_name!r} ({in_px(size_px)}) is the {picture.name} picture, not {wanted} that the spots "
             "were placed on; pass the image that was given to the vendor's pipeline"
         )
     if full is None:
         return
-    along_x, along_y = (size / wanted for size, wanted in zip(size_px, full, strict=True))
+    along_x, along_y = size_px[0] / full[0], size_px[1] / full[1]
     raise AlignmentError(
-        f"the spots were placed on {wanted}, but {image_name!r} has {_px(size_px)}"
+        f"the spots were placed on {wanted}, but {image_name!r} has {in_px(size_px)}"
         + _how_it_differs(along_x, along_y, size_px, section)
     )
 
@@ -188,13 +189,9 @@ def _off_image(section: VendorSection, slide: Slide, off: int) -> str:
         hint = "is this the image that they were placed on? (--off-image drop leaves them out)"
     return (
         f"{off} of {len(section.spots)} spots of {section.name!r} lie off {slide.path.name!r} "
-        f"({_px(size_px)}); {hint}"
+        f"({in_px(size_px)}); {hint}"
     )
 
 
 def _same(first: tuple[int, int], second: tuple[int, int], slack_px: float) -> bool:
     return all(abs(a - b) <= max(slack_px, SIZE_SLACK * b) for a, b in zip(first, second, strict=True))
-
-
-def _px(size_px: tuple[int, int]) -> str:
-    return f"{size_px[0]} × {size_px[1]} px"

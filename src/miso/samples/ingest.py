@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from miso.errors import AlignmentError
 from miso.geometry import TileSpec
-from miso.samples.guard import check_detail, check_image_size, check_on_image, check_on_tissue, on_slide
+from miso.samples.guard import check_detail, check_image_size, check_on_image, on_slide
 from miso.samples.spots import Spots
 from miso.samples.vendors.section import VendorSection
 from miso.slides import Slide
-from miso.slides.quality import SlideQuality, slide_quality
 from miso.slides.resolution import choose_resolution
 
 OffImage = Literal["error", "drop"]
@@ -50,16 +49,17 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A section on its slide: the spots that are left, the tile, the slide's quality, and any doubts."""
+    """A section on its slide: the spots that are left, the tile, and any doubts, a sentence each."""
 
     section: VendorSection
     tile: TileSpec
-    quality: SlideQuality
     warnings: list[str]
 
 
 def fit_to_slide(section: VendorSection, slide: Slide, options: IngestOptions) -> Fitted:
-    """Give the slide its resolution, and refuse what does not belong together.
+    """Give the slide its resolution, and refuse what by its numbers does not belong together.
+
+    No pixel is looked at: whether the spots lie on tissue is for `guard.check_on_tissue` to say.
 
     Raises
     ------
@@ -78,10 +78,7 @@ def fit_to_slide(section: VendorSection, slide: Slide, options: IngestOptions) -
     if options.off_image == "drop":
         section = _on_image(section, slide)
     check_on_image(section, slide)
-    quality = slide_quality(slide)
-    if not options.trust_alignment:
-        warnings = [*warnings, *check_on_tissue(section, slide, quality.tissue)]
-    return Fitted(section=section, tile=tile, quality=quality, warnings=warnings)
+    return Fitted(section=section, tile=tile, warnings=warnings)
 
 
 def _on_image(section: VendorSection, slide: Slide) -> VendorSection:

@@ -17,6 +17,7 @@ from miso.errors import MisoError
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import fingerprint
 from miso.samples.extract import Features, extract_features, sample_tiles
+from miso.samples.guard import check_on_tissue
 from miso.samples.ingest import Fitted, IngestOptions, fit_to_slide
 from miso.samples.neighbors import DEFAULT_K, nearest_spots
 from miso.samples.sample import Sample, open_sample
@@ -24,7 +25,7 @@ from miso.samples.spots import Spots
 from miso.samples.vendors.section import VendorSection
 from miso.samples.write import annotate, finish_sample, is_already_there, make_manifest
 from miso.slides import Slide
-from miso.slides.quality import assess_tiles
+from miso.slides.quality import SlideQuality, slide_quality, spot_quality
 from miso.slides.restained import RestainedSlide
 from miso.slides.stain_norm import StainChange
 
@@ -34,11 +35,10 @@ Picture = Callable[[Path, Spots, Slide], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processed:
-    """A Sample, whether it was made now (rather than found there), and what is doubtful about it."""
+    """A Sample, and whether it was made now (rather than found there)."""
 
     sample: Sample
     made: bool
-    warnings: list[str]
 
 
 def process_section(
@@ -84,13 +84,18 @@ def process_section(
     """
     options = options or IngestOptions()
     fitted = fit_to_slide(section, slide, options)
-    spots, change = fitted.section.spots, stain(slide) if stain else StainChange()
+    change = stain(slide) if stain else StainChange()
     settings = _settings(fitted, slide, encoder, knn, options.level, change)
-    if is_already_there(out, settings):
-        return Processed(sample=open_sample(out), made=False, warnings=fitted.warnings)
+    if is_already_there(out, settings, name=name, patient=patient):
+        return Processed(sample=open_sample(out), made=False)
+    quality = slide_quality(slide)
+    doubts = list(fitted.warnings)
+    if not options.trust_alignment:
+        doubts += check_on_tissue(fitted.section, slide, quality.tissue)
     partial = out.with_name(f".{out.name}.partial")
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     seen = RestainedSlide(slide, change) if change != StainChange() else slide
+    spots = fitted.section.spots
     try:
         cosine = _int8_cosine(seen, encoder, fitted, tell)
         features = extract_features(
@@ -108,28 +113,30 @@ def process_section(
         "slide": {"path": str(slide.path.resolve()), "size_px": list(slide.size_px)},
         "precision": encoder.arithmetic,
         **({} if cosine is None else {"int8_cosine": cosine}),
-        "notes": fitted.warnings,
+        "notes": doubts,
     }
     manifest = make_manifest(spots, about)
-    adata = _tables(fitted, slide, features, knn, manifest)
+    _tables(fitted, slide, quality, features, knn, manifest).write_h5ad(partial / "adata.h5ad")
     if draw_alignment is not None:
         draw_alignment(partial / "alignment.png", spots, slide)
-    adata.write_h5ad(partial / "adata.h5ad")
     for file in (features.tiles, features.stain, features.journal):
         file.unlink()  # last: until here a rerun computes nothing again
-    sample = finish_sample(partial, out, manifest)
-    return Processed(sample=sample, made=True, warnings=fitted.warnings)
+    return Processed(sample=finish_sample(partial, out, manifest), made=True)
 
 
 def _tables(
-    fitted: Fitted, slide: Slide, features: Features, knn: int, manifest: dict[str, Any]
+    fitted: Fitted,
+    slide: Slide,
+    quality: SlideQuality,
+    features: Features,
+    knn: int,
+    manifest: dict[str, Any],
 ) -> anndata.AnnData:
     spots = fitted.section.spots
     tables = {"tile_features": np.load(features.tiles), "stain_features": np.load(features.stain)}
     adata = annotate(spots, tables, nearest_spots(spots.center_xy * slide.mpp, knn), manifest)
-    corner_xy, side_px = fitted.tile.origin_xy(spots.center_xy, slide.mpp), fitted.tile.side_on(slide.mpp)
-    quality = assess_tiles(slide, corner_xy, side_px, quality=fitted.quality)
-    adata.obs[list(quality.columns)] = quality.set_axis(adata.obs_names)
+    about_spots = spot_quality(slide, spots.center_xy, fitted.tile.side_on(slide.mpp), quality=quality)
+    adata.obs[list(about_spots.columns)] = about_spots.set_axis(adata.obs_names)
     return adata
 
 
@@ -161,15 +168,19 @@ def _settings(
         "spots": len(fitted.section.spots),
         "genes": len(fitted.section.spots.genes),
         "stain": change.provenance,
-        "inputs": _fingerprints([*fitted.section.inputs, slide.path]),
+        "inputs": _fingerprints(fitted.section.inputs, slide.path),
     }
 
 
-def _fingerprints(paths: list[Path]) -> dict[str, str]:
-    """Fingerprints by name, with the folder's name before it where two files share theirs."""
-    unique = list(dict.fromkeys(paths))
-    names = [path.name for path in unique]
-    return {
-        path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}": fingerprint(path)
+def _fingerprints(paths: list[Path], slide: Path) -> dict[str, str]:
+    """Fingerprints by name, with the folder's name before it where two files share theirs.
+
+    The slide's is always under its bare name, by which `slide_fingerprint` finds it.
+    """
+    unique = [path for path in dict.fromkeys(paths) if path != slide]
+    names = [slide.name, *(path.name for path in unique)]
+    keys = {
+        path: path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
         for path in unique
     }
+    return {slide.name: fingerprint(slide), **{key: fingerprint(path) for path, key in keys.items()}}

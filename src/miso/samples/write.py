@@ -19,8 +19,8 @@ from miso.samples.sample import MANIFEST, SCHEMA, Sample, open_sample, read_mani
 from miso.samples.spots import Spots
 
 
-def is_already_there(out: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the same Sample lies there already.
+def is_already_there(out: Path, settings: Mapping[str, Any], *, name: str, patient: str) -> bool:
+    """Whether the same Sample lies there already, under the same name and of the same patient.
 
     Raises
     ------
@@ -29,7 +29,8 @@ def is_already_there(out: Path, settings: Mapping[str, Any]) -> bool:
     """
     found = read_manifest(out)
     if found is not None:
-        differing = differences(found["settings"], settings)
+        held = {**found["settings"], "name": found["name"], "patient": found["patient"]}
+        differing = differences(held, {**settings, "name": name, "patient": patient})
         if differing:
             raise SampleError(
                 f"{out} was made with other settings: {'; '.join(differing)}. "

@@ -143,17 +143,19 @@ def assess_tiles(
 
 
 def spot_quality(
-    slide: Slide, center_xy: Points, diameter_px: float, *, sharpness: bool = True
+    slide: Slide, center_xy: Points, side_px: float, *, quality: SlideQuality | None = None
 ) -> pd.DataFrame:
-    """Measure what lies under spots: the square about each disc; columns as of `assess_tiles`.
+    """Measure the squares about spots; columns as of `assess_tiles`.
 
     Parameters
     ----------
-    center_xy, diameter_px
-        Where the spots lie, (n, 2), and how wide they are, in level-0 pixels.
+    center_xy, side_px
+        Where the spots lie, (n, 2), and the side of the squares, in level-0 pixels.
+    quality
+        What `slide_quality` made of the slide, where it is known already.
     """
-    origin_xy = np.asarray(center_xy, dtype=np.float64) - diameter_px / 2
-    return assess_tiles(slide, origin_xy, diameter_px, sharpness=sharpness)
+    origin_xy = np.asarray(center_xy, dtype=np.float64) - side_px / 2
+    return assess_tiles(slide, origin_xy, side_px, quality=quality)
 
 
 def cover(slide: Slide, side_px: float) -> Points:

@@ -1,16 +1,16 @@
 """What a path holds and where it came from, as facts by name; reading, never changing."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from miso.encoders import load_encoder
 from miso.errors import MisoError, SampleError
 from miso.geometry import TileSpec
 from miso.maps import open_map
+from miso.models import load_checkpoint
 from miso.samples import Sample, open_sample
 from miso.samples.sample import MANIFEST
 from miso.samples.vendors.her2st import find_sections, incomplete_sections
@@ -19,7 +19,8 @@ from miso.samples.vendors.section import VendorOptions, VendorSection
 from miso.slides import Slide, open_slide
 from miso.slides.brightfield import looks_like_he
 from miso.slides.tissue import tissue_mask
-from miso.units import disagreement
+from miso.training.folder import RunFolder
+from miso.units import disagreement, in_px
 
 Facts = dict[str, str]
 TABLES = {".h5ad", ".h5", ".zarr"}
@@ -48,8 +49,8 @@ def slide_facts(slide: Slide) -> Facts:
     """Describe an open image."""
     facts = {
         "kind": f"slide ({type(slide).__name__.removesuffix('Slide').lower()})",
-        "size": _px(slide.size_px),
-        "levels": ", ".join(f"{_px(lv.size_px)} (÷{lv.downsample:.4g})" for lv in slide.levels),
+        "size": in_px(slide.size_px),
+        "levels": ", ".join(f"{in_px(lv.size_px)} (÷{lv.downsample:.4g})" for lv in slide.levels),
         "resolution": str(slide.resolution) if slide.has_resolution else "not in the file; pass --mpp",
     }
     if slide.has_resolution:
@@ -77,9 +78,9 @@ def section_facts(section: VendorSection) -> Facts:
     if section.image:
         facts["image"] = str(section.image)
     if section.full_size_px:
-        facts["needs an image of"] = _px(section.full_size_px)
+        facts["needs an image of"] = in_px(section.full_size_px)
     if section.pictures:
-        facts["small pictures"] = ", ".join(f"{p.name} {_px(p.size_px)}" for p in section.pictures)
+        facts["small pictures"] = ", ".join(f"{p.name} {in_px(p.size_px)}" for p in section.pictures)
     if spots.tables:
         facts["tables"] = ", ".join(f"{name} ({table.shape[1]})" for name, table in spots.tables.items())
     told = [disagreement(section.resolutions[0], other) for other in section.resolutions[1:]]
@@ -128,26 +129,35 @@ def map_facts(path: Path) -> Facts:
 
 def run_facts(path: Path) -> Facts:
     """Describe a run folder."""
-    config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    settings = config.get("settings", {})
+    settings = RunFolder(path=path).settings()
     folds = sorted(folder.parent.name for folder in path.glob("repeat_*_fold_*/checkpoint"))
     keys = ("model", "preset", "target", "splits", "seed")
     return {
         "kind": "run of miso train",
         **{key: str(settings[key]) for key in keys if key in settings},
         "folds": ", ".join(folds) or "none finished",
-        "made": f"{config.get('written')} by miso {config.get('miso_version')}",
     }
 
 
 def checkpoint_facts(path: Path) -> Facts:
     """Describe a checkpoint folder."""
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    keys = ("encoder", "target", "units", "trained_on", "validated_on", "held_out", "written")
+    checkpoint = load_checkpoint(path)
+    keys = ("encoder", "target", "units", "trained_on", "validated_on", "held_out")
     return {
-        "kind": f"checkpoint of the model {config.get('model')!r}",
-        "genes": str(len(config.get("genes", []))),
-        **{key: _short(config[key]) for key in keys if key in config},
+        "kind": f"checkpoint of the model {checkpoint.kind!r}",
+        "genes": str(len(checkpoint.genes)),
+        **{key: _short(getattr(checkpoint, key)) for key in keys},
+    }
+
+
+def encoder_facts(path: Path) -> Facts:
+    """Describe a folder with an encoder's weights."""
+    encoder = load_encoder(f"hf:{path}")
+    return {
+        "kind": f"encoder weights (--encoder hf:{path})",
+        "tile": f"{encoder.contract.size_px} px, patches of {encoder.patch_px} px",
+        "features": f"{encoder.tile_dim} a tile, {encoder.patch_dim} a patch",
+        "id": encoder.id,
     }
 
 
@@ -188,10 +198,6 @@ def _has(*names: str) -> Callable[[Path], bool]:
     return lambda path: path.is_dir() and all((path / name).exists() for name in names)
 
 
-def _px(size_px: tuple[int, int]) -> str:
-    return f"{size_px[0]} × {size_px[1]} px"
-
-
 def _short(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 100 else f"{text[:99]}…"
@@ -200,6 +206,7 @@ def _short(value: Any) -> str:
 _KINDS: list[tuple[Callable[[Path], bool], Callable[[Path], Facts]]] = [
     (_has(MANIFEST), sample_facts),
     (_has("config.yaml", "splits.json"), run_facts),
+    (_has("model.safetensors", "config.json", "preprocessor_config.json"), encoder_facts),
     (_has("model.safetensors", "config.json"), checkpoint_facts),
     (_has("count-matrices"), her2st_facts),
     (lambda path: path.is_dir() and any(path.glob(f"*/{MANIFEST}")), cohort_facts),

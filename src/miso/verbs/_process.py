@@ -25,7 +25,7 @@ from miso.samples.vendors.her2st import (
     SectionFiles,
     find_sections,
     incomplete_sections,
-    read_vendor_section,
+    read_section,
 )
 from miso.samples.vendors.open import read_vendor
 from miso.samples.vendors.original_files import is_original
@@ -35,7 +35,7 @@ from miso.slides import Slide, open_slide
 from miso.slides.stain_norm import StainChange, make_stain_transform
 from miso.slides.stain_reference import METHODS
 from miso.training.device import choose_device
-from miso.units import PLAUSIBLE_MPP, is_plausible_mpp
+from miso.units import PLAUSIBLE_MPP, in_px, is_plausible_mpp
 from miso.verbs.console import tell, track
 
 ORIGINAL_PATCH_PX = 14
@@ -132,7 +132,7 @@ def _take_original(source: Path, out: Path, options: ProcessOptions, name: str, 
         name=name,
         patient=patient,
     )
-    processed = Processed(sample=sample, made=made, warnings=[])
+    processed = Processed(sample=sample, made=made)
     tell(f"{sample.name}: features taken as they are; {_summary(processed)}")
     return processed
 
@@ -168,7 +168,7 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> None:
 def _process_her2st(
     files: SectionFiles, encoder: Encoder, options: ProcessOptions, out: Path
 ) -> tuple[State, str]:
-    section = read_vendor_section(files)
+    section = read_section(files)
     processed = _process(section, files.image, encoder, out, options, files.name, files.patient)
     return ("done" if processed.made else "skipped"), _summary(processed)
 
@@ -213,7 +213,7 @@ def _summary(processed: Processed) -> str:
 
 def _wants_image(section: VendorSection) -> str:
     size = section.full_size_px
-    which = "the full-resolution image" if size is None else f"the image of {size[0]} × {size[1]} px"
+    which = "the full-resolution image" if size is None else f"the image of {in_px(size)}"
     return (
         f"{section.layout} {section.name!r} has {len(section.spots)} spots but not {which} that they were "
         "placed on; pass it as --path-slide"

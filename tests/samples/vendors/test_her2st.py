@@ -11,13 +11,17 @@ from miso.samples.vendors.her2st import (
     find_sections,
     incomplete_sections,
     read_section,
-    read_vendor_section,
 )
+
+
+def spots_of(files):
+    section = read_section(files)
+    return section.spots, section.resolutions[0]
 
 
 def test_spots_join_positions_and_counts_by_name_not_by_order(section):
     section.counts = section.counts.iloc[::-1]
-    spots, resolution = read_section(section.write())
+    spots, resolution = spots_of(section.write())
     at = spots.barcodes.index("12x6")
     np.testing.assert_array_equal(spots.center_xy[at], [2 * 290 + 200, 290 + 150])
     np.testing.assert_array_equal(spots.array_xy[at], [12, 6])
@@ -34,7 +38,7 @@ def test_the_phantom_reads_like_the_real_thing(phantom):
     assert [files.name for files in sections] == ["A1", "B1", "C1"]
     assert [files.patient for files in sections] == ["A", "B", "C"]
     for files in sections:
-        spots, resolution = read_section(files)
+        spots, resolution = spots_of(files)
         table = pd.read_csv(files.counts, sep="\t", index_col=0)
         assert spots.barcodes == [name for name in spots.barcodes if name in table.index]
         np.testing.assert_array_equal(spots.counts.toarray(), table.loc[spots.barcodes])
@@ -55,7 +59,7 @@ def test_tables_may_be_unpacked(section):
         path.unlink()
     (found,) = find_sections(section.folder)
     assert found.counts.name == "A1.tsv"
-    assert len(read_section(found)[0]) == 9
+    assert len(read_section(found).spots) == 9
 
 
 def test_a_section_that_lacks_a_part_is_passed_over(section):
@@ -120,7 +124,7 @@ def test_parts_whose_names_do_not_match_are_no_section(section):
 
 def test_spots_without_counts_are_left_out_and_counted(section):
     section.counts = section.counts.drop(["11x5", "12x7"])
-    spots, _ = read_section(section.write())
+    spots, _ = spots_of(section.write())
     assert len(spots) == 7
     assert "11x5" not in spots.barcodes
     assert spots.notes == ["2 of 9 selected spots have no counts and were dropped"]
@@ -128,7 +132,7 @@ def test_spots_without_counts_are_left_out_and_counted(section):
 
 def test_spots_that_are_not_selected_are_left_out_with_their_counts(section):
     section.spots.loc[[0, 4, 8], "selected"] = 0
-    spots, _ = read_section(section.write())
+    spots, _ = spots_of(section.write())
     assert len(spots) == 6
     assert not {"10x5", "11x6", "12x7"} & set(spots.barcodes)
     assert spots.notes == [
@@ -140,7 +144,7 @@ def test_spots_that_are_not_selected_are_left_out_with_their_counts(section):
 def test_spots_left_out_for_both_reasons_are_counted_apart(section):
     section.spots.loc[[0, 4, 8], "selected"] = 0
     section.counts = section.counts.drop(["11x5", "12x7"])  # of which 12x7 is not selected
-    spots, _ = read_section(section.write())
+    spots, _ = spots_of(section.write())
     assert len(spots) == 5
     assert spots.notes == [
         "3 of 9 spots are marked as not selected and were left out",
@@ -151,7 +155,7 @@ def test_spots_left_out_for_both_reasons_are_counted_apart(section):
 
 def test_a_file_without_the_column_selected_selects_all(section):
     del section.spots["selected"]
-    assert len(read_section(section.write())[0]) == 9
+    assert len(read_section(section.write()).spots) == 9
 
 
 def test_a_file_that_selects_nothing_says_so(section):
@@ -164,7 +168,7 @@ def test_a_file_that_selects_nothing_says_so(section):
 
 def test_the_printed_position_beats_the_planned_one_in_the_pitch(section):
     section.spots["new_x"], section.spots["new_y"] = section.spots.x * 1.01, section.spots.y * 1.01
-    spots, resolution = read_section(section.write())
+    spots, resolution = spots_of(section.write())
     assert spots.barcodes[0] == "10x5"
     np.testing.assert_allclose(spots.array_xy[0], [10.1, 5.05])
     assert resolution.mpp == pytest.approx(200 / 290 * 1.01)
@@ -285,7 +289,7 @@ def test_spots_on_one_line_give_no_resolution(section, flat):
 )
 def test_the_real_sections_have_the_known_spots_and_resolution(real_data, name, n_spots, dropped):
     files = {found.name: found for found in find_sections(real_data / "her2st")}[name]
-    spots, resolution = read_section(files)
+    spots, resolution = spots_of(files)
     assert len(spots) == n_spots
     lacking = [note for note in spots.notes if "have no counts" in note]
     expected = [f"{dropped} of {n_spots + dropped} selected spots have no counts and were dropped"]
@@ -309,8 +313,8 @@ def test_a_whole_folder_lacks_nothing(phantom):
 
 def test_a_vendor_section_holds_the_same_spots_and_the_image(section):
     files = section.write()
-    spots, resolution = read_section(files)
-    found = read_vendor_section(files)
+    spots, resolution = spots_of(files)
+    found = read_section(files)
     assert (found.name, found.image, found.resolutions) == ("A1", files.image, [resolution])
     assert found.spots.barcodes == spots.barcodes
     assert found.inputs == [files.counts, files.selection, files.image]
@@ -318,7 +322,7 @@ def test_a_vendor_section_holds_the_same_spots_and_the_image(section):
 
 def test_a_gene_that_is_there_twice_keeps_both_columns_by_number(section):
     section.counts = section.counts.set_axis(["A", "B", "A"], axis=1)
-    spots, _ = read_section(section.write())
+    spots, _ = spots_of(section.write())
     assert spots.genes == ["A", "B", "A-1"]
     np.testing.assert_array_equal(spots.counts.toarray(), section.counts)
 

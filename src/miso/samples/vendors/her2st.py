@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miso.errors import AlignmentError, SampleError
-from miso.samples.spots import Spots
 from miso.samples.vendors.section import VendorSection
 from miso.samples.vendors.st_spots import join_st_spots, st_resolution
 from miso.samples.vendors.st_tables import read_st_counts, read_st_positions
-from miso.units import Resolution
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 SELECTION_FOLDERS = ("spot-selections", "spot-selection")
@@ -93,8 +91,8 @@ def _by_section(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return {path.name[: -len(suffix)]: path for path, suffix in reversed(pairs)}  # the first suffix wins
 
 
-def read_section(files: SectionFiles) -> tuple[Spots, Resolution]:
-    """Read the spots of a section, and the image's resolution from their lattice.
+def read_section(files: SectionFiles) -> VendorSection:
+    """Read a section: its spots, its image, and the image's resolution from the lattice of the spots.
 
     Spots without counts, and spots marked as not selected, are left out and noted.
 
@@ -113,12 +111,6 @@ def read_section(files: SectionFiles) -> tuple[Spots, Resolution]:
             f"section {files.name}: the lattice pitch needs at least three spots that are not on one line, "
             "and a HER2ST image has no other resolution"
         )
-    return spots, resolution
-
-
-def read_vendor_section(files: SectionFiles) -> VendorSection:
-    """Read a section with its image; raises as `read_section` does."""
-    spots, resolution = read_section(files)
     return VendorSection(
         layout="HER2ST (legacy Spatial Transcriptomics)",
         name=files.name,

@@ -33,7 +33,8 @@ from miso.samples.vendors.original_layout import FEATURES, LEAD, NEIGHBORS, READ
 from miso.samples.vendors.spot_array import SpotArray, check_centers, recognise_array
 from miso.samples.vendors.st_tables import SPOT_NAME
 from miso.samples.write import annotate, finish_sample, is_already_there, make_manifest
-from miso.units import ST_PITCH_UM, ST_SPOT_DIAMETER_UM, Resolution, disagreement, is_plausible_mpp
+from miso.slides.resolution import choose_resolution
+from miso.units import ST_PITCH_UM, ST_SPOT_DIAMETER_UM, Resolution
 
 ROUNDING = 1e-5
 """Relative error of a tile's scale by the positions of its patches, which are written in 32 bits."""
@@ -100,11 +101,13 @@ def import_original(
         "imported_from": f"original MISO ({layout.flavour})",
         "inputs": {inside.replace("/", "."): fingerprint(path) for inside, path in found.files.items()},
     }
-    if is_already_there(out, settings):
+    name = name or out.resolve().name
+    patient = patient or name
+    if is_already_there(out, settings, name=name, patient=patient):
         return open_sample(out)
     about = {
-        "name": name or out.name,
-        "patient": patient or name or out.name,
+        "name": name,
+        "patient": patient,
         "layout": settings["imported_from"],
         "settings": settings,
         "resolution": {"mpp": resolution.mpp, "source": resolution.source},
@@ -155,17 +158,12 @@ def _array_of(found: Original, center_xy: Points, flavour: Flavour) -> SpotArray
 
 
 def _resolution(folder: Path, array: SpotArray, said: float | None) -> tuple[Resolution, list[str]]:
-    if said is not None and not is_plausible_mpp(said):
-        raise SlideError(f"--slide-mpp {said:g} is no microscope resolution; 0.25 µm/px is a 40× scan")
-    own = [Resolution(mpp=said, source="--slide-mpp")] if said is not None else []
-    sources = [*own, *array.resolutions]
-    if not sources:
+    if said is None and not array.resolutions:
         raise SlideError(
             f"nothing says how many µm a pixel of the slide of {folder} spans: the spots form no lattice "
             "that is known; pass --slide-mpp"
         )
-    sentences = (disagreement(sources[0], other) for other in sources[1:])
-    return sources[0], [f"{sentence}; the first is used" for sentence in sentences if sentence]
+    return choose_resolution(said, array.resolutions, None, str(folder))
 
 
 def _settled(layout: TileLayout, slide_mpp: float) -> TileLayout:
