@@ -39,7 +39,7 @@ from miso.encoders.vit import ViT, ViTConfig
 from miso.geometry import TileSpec
 from miso.phantom import PhantomSpec, write_her2st
 from miso.samples.extract import extract_features, reader_count, sample_tiles
-from miso.samples.vendors.her2st import find_sections, read_section
+from miso.samples.vendors.st.her2st import find_sections, read_section
 from miso.slides import Slide, open_slide
 from miso.training.device import choose_device
 from miso.verbs.console import show_table, tell

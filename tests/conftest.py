@@ -15,7 +15,7 @@ from miso.encoders import Encoder, load_encoder
 from miso.errors import MisoError
 from miso.phantom import PhantomSpec, write_her2st
 from miso.samples.process import process_section
-from miso.samples.vendors.her2st import find_sections, read_section
+from miso.samples.vendors.st.her2st import find_sections, read_section
 from miso.slides import Slide, open_slide
 
 torch.set_num_threads(1)  # tiles are tiny, and threads that wait for each other are slower than one

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from miso.encoders import Encoder, InputContract
-from miso.samples.vendors.her2st import SectionFiles
+from miso.samples.vendors.st.her2st import SectionFiles
 
 
 @dataclass

@@ -13,7 +13,7 @@ from miso.geometry import TileSpec
 from miso.samples import extract, open_sample
 from miso.samples.ingest import IngestOptions
 from miso.samples.process import process_section
-from miso.samples.vendors.her2st import read_section
+from miso.samples.vendors.st.her2st import read_section
 from miso.slides import open_slide
 
 TILE = TileSpec(size_px=32, mpp=0.5)

@@ -8,8 +8,8 @@ import pytest
 
 from miso.errors import CohortError
 from miso.samples import open_sample
-from miso.samples.vendors.original_export import export_original
-from miso.samples.vendors.original_miso import import_original
+from miso.samples.vendors.original.export import export_original
+from miso.samples.vendors.original.sample import import_original
 from miso.training import TrainConfig, train
 
 Configure = Callable[..., TrainConfig]

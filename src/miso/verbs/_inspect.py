@@ -13,9 +13,9 @@ from miso.maps import open_map
 from miso.models import load_checkpoint
 from miso.samples import Sample, open_sample
 from miso.samples.sample import MANIFEST
-from miso.samples.vendors.her2st import find_sections, incomplete_sections
 from miso.samples.vendors.open import read_vendor
 from miso.samples.vendors.section import VendorOptions, VendorSection
+from miso.samples.vendors.st.her2st import find_sections, incomplete_sections
 from miso.slides import Slide, open_slide
 from miso.slides.brightfield import looks_like_he
 from miso.slides.tissue import tissue_mask

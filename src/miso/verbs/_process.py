@@ -21,16 +21,16 @@ from miso.samples import Spots
 from miso.samples.ingest import IngestOptions, OffImage
 from miso.samples.process import Processed, process_section
 from miso.samples.sample import MANIFEST
-from miso.samples.vendors.her2st import (
+from miso.samples.vendors.open import read_vendor
+from miso.samples.vendors.original.files import is_original
+from miso.samples.vendors.original.sample import import_original
+from miso.samples.vendors.section import DuplicateGenes, VendorOptions, VendorSection
+from miso.samples.vendors.st.her2st import (
     SectionFiles,
     find_sections,
     incomplete_sections,
     read_section,
 )
-from miso.samples.vendors.open import read_vendor
-from miso.samples.vendors.original_files import is_original
-from miso.samples.vendors.original_miso import import_original
-from miso.samples.vendors.section import DuplicateGenes, VendorOptions, VendorSection
 from miso.slides import Slide, open_slide
 from miso.slides.stain_norm import StainChange, make_stain_transform
 from miso.slides.stain_reference import METHODS

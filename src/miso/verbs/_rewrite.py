@@ -112,7 +112,7 @@ def _ask_folder(slide: Slide, folder: Path) -> list[Resolution]:
 def _from_folder(size_px: tuple[int, int], image_name: str, folder: Path) -> list[Resolution]:
     """Read what a Space Ranger folder says, once sure that its spots were placed on an image of this size."""
     from miso.samples.guard import check_image_size
-    from miso.samples.vendors.space_ranger import read_spatial
+    from miso.samples.vendors.space_ranger.folder import read_spatial
 
     spatial = read_spatial(folder)
     check_image_size(size_px, image_name, spatial)

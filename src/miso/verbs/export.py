@@ -26,7 +26,7 @@ def command(
     """
     from miso.errors import ConfigError
     from miso.samples import open_sample
-    from miso.samples.vendors.original_export import export_original
+    from miso.samples.vendors.original.export import export_original
 
     if to != "miso-npy":
         raise ConfigError(f"--to is miso-npy, not {to!r}")

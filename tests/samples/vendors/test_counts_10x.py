@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from miso.errors import SampleError
-from miso.samples.vendors.counts_10x import open_counts, read_counts
+from miso.samples.vendors.space_ranger.counts import open_counts, read_counts
 
 
 def read(path, kept=None, duplicates="sum"):
@@ -98,7 +98,7 @@ def test_of_some_barcodes_only_their_counts_are_read(run, writer):
 
 @pytest.mark.parametrize("form", ["h5", "mtx"])
 def test_more_counts_than_are_read_at_a_time_are_read_whole(run, form, monkeypatch):
-    monkeypatch.setattr(f"miso.samples.vendors.counts_10x_{form}.AT_ONCE", 7)
+    monkeypatch.setattr(f"miso.samples.vendors.space_ranger.counts_{form}.AT_ONCE", 7)
     kept = np.arange(44) % 3 > 0
     found = read(WRITERS[form](run), kept)
     np.testing.assert_array_equal(found.counts.toarray(), run.counts.T[kept])
@@ -423,7 +423,7 @@ def test_damaged_counts_are_refused_in_one_line_or_are_counts(run, writer, data)
 READ_LARGE = """
 import resource, sys, numpy as np
 from pathlib import Path
-from miso.samples.vendors.counts_10x import open_counts, read_counts
+from miso.samples.vendors.space_ranger.counts import open_counts, read_counts
 with open_counts(Path(sys.argv[1])) as matrix:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     counts = read_counts(matrix, np.ones(len(matrix.barcodes), dtype=bool), "sum").counts

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
 from miso.errors import AlignmentError, MisoError, SampleError
-from miso.samples.vendors.h5ad import is_h5ad, read_h5ad
+from miso.samples.vendors.scverse.h5ad import is_h5ad, read_h5ad
 from miso.samples.vendors.section import VendorOptions
 from miso.slides import open_slide
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from miso.errors import AlignmentError, SampleError
-from miso.samples.vendors.her2st import (
+from miso.samples.vendors.st.her2st import (
     find_sections,
     incomplete_sections,
     read_section,

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from miso.errors import AlignmentError, SampleError
-from miso.samples.vendors.legacy_st import is_legacy_st, read_legacy_st
 from miso.samples.vendors.section import VendorOptions
+from miso.samples.vendors.st.legacy import is_legacy_st, read_legacy_st
 
 OPTIONS = VendorOptions()
 

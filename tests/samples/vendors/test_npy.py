@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from miso.errors import SampleError
-from miso.samples.vendors.npy import map_numbers, read_strings, write_array
+from miso.samples.vendors.files.npy import map_numbers, read_strings, write_array
 
 NAMES = [f"GENE{i}" for i in range(2500)]
 """More than pickle's batch of 1,000."""

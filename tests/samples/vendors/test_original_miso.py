@@ -11,8 +11,8 @@ import pytest
 from miso.errors import MisoError, SampleError, SlideError
 from miso.samples import open_sample
 from miso.samples.sample import slide_fingerprint
-from miso.samples.vendors.original_export import export_original
-from miso.samples.vendors.original_miso import import_original
+from miso.samples.vendors.original.export import export_original
+from miso.samples.vendors.original.sample import import_original
 
 SIDE, PATCH = 4, 56
 """A tile of 224 px has 4 × 4 patches of 56 px here."""
@@ -161,7 +161,7 @@ def test_an_export_that_fails_leaves_nothing(processed, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("miso.samples.vendors.original_export._write_reads", full)
+    monkeypatch.setattr("miso.samples.vendors.original.export._write_reads", full)
     with pytest.raises(OSError, match="No space"):
         export_original(open_sample(processed / "A1"), tmp_path / "out", flavour="visium")
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miso.errors import AlignmentError, SampleError
-from miso.samples.vendors.lattice_10x import check_hd_barcodes, read_lattice
-from miso.samples.vendors.positions_10x import read_positions
+from miso.samples.vendors.space_ranger.lattice import check_hd_barcodes, read_lattice
+from miso.samples.vendors.space_ranger.positions import read_positions
 
 FORMS = {
     "headerless": ("tissue_positions_list.csv", False),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from miso.errors import AlignmentError, MisoError, SampleError
 from miso.samples.vendors.section import VendorOptions
-from miso.samples.vendors.space_ranger import is_space_ranger, read_space_ranger, read_spatial
+from miso.samples.vendors.space_ranger.folder import is_space_ranger, read_space_ranger, read_spatial
 from miso.units import disagreement
 
 

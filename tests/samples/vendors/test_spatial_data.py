@@ -12,8 +12,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from miso.errors import SampleError
+from miso.samples.vendors.scverse.spatial_data import is_spatial_data, read_spatial_data
 from miso.samples.vendors.section import VendorOptions
-from miso.samples.vendors.spatial_data import is_spatial_data, read_spatial_data
 from miso.slides import open_slide
 
 with warnings.catch_warnings():

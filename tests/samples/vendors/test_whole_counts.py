@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from miso.errors import SampleError
-from miso.samples.vendors.whole_counts import Matrix, choose_counts, count_back
+from miso.samples.vendors.scverse.whole_counts import Matrix, choose_counts, count_back
 
 
 def matrix(values: np.ndarray, name: str = "X") -> Matrix:

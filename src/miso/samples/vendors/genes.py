@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from miso.errors import SampleError
-from miso.samples.vendors.features_10x import GENE, Features, gene_columns
 from miso.samples.vendors.section import DuplicateGenes
+from miso.samples.vendors.space_ranger.features import GENE, Features, gene_columns
 
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "ensembl", "ENSEMBL", "feature_id")
 SYMBOL_COLUMNS = (

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from miso.errors import SampleError
 from miso.samples.sample import MANIFEST
-from miso.samples.vendors.h5ad import is_h5ad, is_hdf5, read_h5ad
-from miso.samples.vendors.legacy_st import is_legacy_st, read_legacy_st
-from miso.samples.vendors.original_files import is_original
+from miso.samples.vendors.original.files import is_original
+from miso.samples.vendors.scverse.h5ad import is_h5ad, is_hdf5, read_h5ad
+from miso.samples.vendors.scverse.spatial_data import is_spatial_data, read_spatial_data
 from miso.samples.vendors.section import VendorOptions, VendorSection
-from miso.samples.vendors.space_ranger import is_space_ranger, read_space_ranger
-from miso.samples.vendors.spatial_data import is_spatial_data, read_spatial_data
+from miso.samples.vendors.space_ranger.folder import is_space_ranger, read_space_ranger
+from miso.samples.vendors.st.legacy import is_legacy_st, read_legacy_st
 
 KNOWN = (
     "a Space Ranger folder (outs with spatial/), a folder of legacy ST tables (counts and spot positions), "

@@ -15,9 +15,9 @@ from miso.errors import SampleError
 from miso.geometry import Points
 from miso.samples.spots import SpotShape
 from miso.samples.vendors.lattice import Neighbours, array_resolution, find_lattice
-from miso.samples.vendors.lattice_10x import check_hd_barcodes, read_lattice
-from miso.samples.vendors.positions_10x import MAX_ARRAY, MAX_PX, Positions
-from miso.samples.vendors.st_tables import SPOT_NAME
+from miso.samples.vendors.space_ranger.lattice import check_hd_barcodes, read_lattice
+from miso.samples.vendors.space_ranger.positions import MAX_ARRAY, MAX_PX, Positions
+from miso.samples.vendors.st.tables import SPOT_NAME
 from miso.units import (
     ST_PITCH_UM,
     ST_SPOT_DIAMETER_UM,

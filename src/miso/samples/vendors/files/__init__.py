@@ -1,0 +1,1 @@
+"""Files of others, opened so that damage is one line of words."""

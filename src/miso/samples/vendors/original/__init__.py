@@ -1,0 +1,1 @@
+"""The original MISO's folder of `.npy` files, read and written."""

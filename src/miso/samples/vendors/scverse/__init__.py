@@ -1,0 +1,1 @@
+"""Sections in AnnData and SpatialData files, read element by element."""

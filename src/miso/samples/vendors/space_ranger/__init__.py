@@ -1,0 +1,1 @@
+"""Folders of Space Ranger, of any version, Visium and Visium HD."""
