@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from miso.scores.metrics import mean_pearson
 from miso.training.baselines import BASELINES, DRAWS, Predictions, predict_baselines
-from miso.training.metrics import mean_pearson
 from miso.training.sections import Section
 
 Found = dict[str, list[Predictions]]

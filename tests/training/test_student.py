@@ -11,8 +11,8 @@ from miso.models.patch import PatchModel
 from miso.models.standardize import FeatureReference
 from miso.samples import open_cohort
 from miso.samples.targets import target_values
+from miso.scores.metrics import mean_pearson
 from miso.training import student
-from miso.training.metrics import mean_pearson
 from miso.training.programs import find_programs
 from miso.training.student import RECIPES, PatchSection, fit_student, predict_spots
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from miso.models.attention import NetworkConfig
 from miso.models.miso import MisoModel, linear_inputs
 from miso.models.ridge import RidgePath
+from miso.scores.metrics import mean_pearson
 from miso.training.baselines import predict_baselines
 from miso.training.linear import PENALTIES, choose_penalty
-from miso.training.metrics import mean_pearson
 from miso.training.sections import Section
 from miso.training.teacher import GAINS, RECIPES, Fitted, cross_fitted_residuals, fit_teacher
 

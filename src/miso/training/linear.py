@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from miso.models.ridge import Linear, RidgePath
-from miso.training.metrics import mean_pearson
+from miso.scores.metrics import mean_pearson
 from miso.training.sections import Section
 
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)

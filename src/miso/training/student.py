@@ -15,7 +15,7 @@ from miso.launch.progress import Track, silent
 from miso.models.patch import PUBLISHED_PATCH, PatchConfig, PatchModel
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
-from miso.training.metrics import mean_pearson
+from miso.scores.metrics import mean_pearson
 from miso.training.programs import find_programs
 
 BATCH = 128

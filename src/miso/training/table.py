@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.training.metrics import pearson, rmse
+from miso.scores.metrics import pearson, rmse
 
 COLUMNS = ["repeat", "fold", "sample", "model", "gene", "target", "metric", "value"]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from miso.launch.progress import Track, silent
 from miso.models.miso import PUBLISHED, MisoConfig, MisoModel, linear_inputs, standardized
+from miso.scores.metrics import mean_pearson
 from miso.training.linear import Inputs, choose_penalty, path_over
 from miso.training.losses import Loss, centred_mse, cosine_loss
-from miso.training.metrics import mean_pearson
 from miso.training.sections import Section
 
 GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from miso.training.metrics import mean_pearson, pearson, rmse
+from miso.scores.metrics import mean_pearson, pearson, rmse
 from miso.training.table import COLUMNS, per_gene, score_rows, summarize
 
 

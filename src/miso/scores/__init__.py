@@ -1,0 +1,1 @@
+"""How well a prediction agrees with what was measured: metrics, ceilings, gene sets and paired tests."""
