@@ -1,5 +1,6 @@
 """The tidy table of a run's metrics, and its summary; an undefined value stays NaN and is counted."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,51 +8,70 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.scores.metrics import pearson, rmse
+from miso.scores.aggregate import benchmark_mean, gene_means
+from miso.scores.columns import quotient
+from miso.scores.metrics import metrics, pearson
 
 COLUMNS = ["repeat", "fold", "sample", "model", "gene", "target", "metric", "value"]
+Values = Float[NDArray[np.float32], "spot gene"]
 
 
 def score_rows(
-    predicted: Float[NDArray[np.float32], "spot gene"],
-    measured: Float[NDArray[np.float32], "spot gene"],
+    predicted: Values,
+    measured: Values,
     genes: list[str],
+    *,
+    counts: Values | None = None,
+    further: Sequence[Values] = (),
     **about: Any,
 ) -> pd.DataFrame:
-    """Score one section: a row a gene and metric; `about` fills the other columns."""
-    scores = {"pearson": pearson(predicted, measured), "rmse": rmse(predicted, measured)}
-    parts = [
-        pd.DataFrame({"gene": genes, "metric": metric, "value": values}) for metric, values in scores.items()
-    ]
-    return pd.concat(parts, ignore_index=True).assign(**about)[COLUMNS]
+    """Score one section: a row a gene and metric; `about` fills the other columns.
+
+    Parameters
+    ----------
+    measured
+        The target that was predicted.
+    counts
+        Molecules of the same genes. Without them, metrics on counts have no rows.
+    further
+        More draws of a prediction that chance is part of. r is the mean over all draws that have one; the
+        other metrics are of the first draw alone, since ten draws of all of them would slow training.
+    """
+    sides = {"target": measured} | ({} if counts is None else {"counts": counts})
+    taken = [metric for name in metrics if (metric := metrics[name]).on in sides]
+    scores = {metric.name: metric.score(predicted, sides[metric.on]) for metric in taken}
+    if further:
+        draws = np.stack([scores["pearson"], *(pearson(draw, measured) for draw in further)])
+        defined = np.isfinite(draws)
+        count = defined.sum(axis=0)
+        scores["pearson"] = quotient(np.where(defined, draws, 0).sum(axis=0), count, count > 0)
+    columns = {
+        "gene": np.tile(np.array(genes, dtype=object), len(scores)),
+        "metric": np.repeat(np.array(list(scores), dtype=object), len(genes)),
+        "value": np.concatenate(list(scores.values())),
+    }
+    return pd.DataFrame(columns).assign(**about)[COLUMNS]
 
 
 def per_gene(table: pd.DataFrame, metric: str = "pearson") -> pd.DataFrame:
-    """Mean of each gene and model: over sections of a fold, then folds, then repeats; NaN left out.
-
-    That is the HER2ST benchmark's order (Wang et al., Nature Communications 2025).
-    """
-    values = table[table["metric"] == metric]
-    means = values.groupby(["model", "gene", "repeat", "fold"], observed=True)["value"].mean()
-    for inner in (["model", "gene", "repeat"], ["model", "gene"]):
-        means = means.groupby(inner, observed=True).mean()
-    return means.unstack("model")
+    """Mean of each gene and model in the benchmark's order: see `miso.scores.aggregate.gene_means`."""
+    return gene_means(table[table["metric"] == metric])
 
 
 def summarize(table: pd.DataFrame) -> dict[str, Any]:
     """For each model: mean r over genes, the same of each section, and how many values were undefined."""
     r = table[table["metric"] == "pearson"]
-    genes = per_gene(table)
-    summary: dict[str, Any] = {}
-    for name, rows in r.groupby("model", observed=True, sort=False):
-        by_sample = rows.groupby("sample", observed=True)["value"].mean()
-        summary[str(name)] = {
-            "pearson": _number(genes[name].mean()),
-            "pearson_by_sample": {str(sample): _number(value) for sample, value in by_sample.items()},
-            "undefined": int(rows["value"].isna().sum()),
-            "of": len(rows),
+    means = benchmark_mean(r)
+    by_sample = r.groupby(["model", "sample"], observed=True)["value"].mean()
+    return {
+        model: {
+            "pearson": _number(row["mean"]),
+            "pearson_by_sample": {str(s): _number(value) for s, value in by_sample.loc[model].items()},
+            "undefined": int(row["undefined"]),
+            "of": int(row["of"]),
         }
-    return summary
+        for model, row in zip(map(str, means.index), means.to_dict("records"), strict=True)
+    }
 
 
 def _number(value: float) -> float | None:
