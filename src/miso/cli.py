@@ -8,16 +8,19 @@ import typer
 
 from miso.errors import MisoError
 from miso.verbs import (
+    benchmark,
     demo,
     doctor,
     export,
     generate_distillation_labels,
+    import_checkpoint,
     inspect,
     plot,
     predict,
     process_data,
     process_her2st,
     rewrite_slide,
+    share,
     super_resolve,
     train,
 )
@@ -51,6 +54,9 @@ VERBS = (
     super_resolve,
     plot,
     export,
+    benchmark,
+    share,
+    import_checkpoint,
     doctor,
 )
 for verb in VERBS:

@@ -1,7 +1,7 @@
 """Trained models put to use: one checkpoint, or the mean over the folds of a run."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,21 @@ from miso.encoders import Encoder, load_encoder
 from miso.encoders.precision import precision_of, with_precision
 from miso.errors import CheckpointError
 from miso.geometry import TileSpec
-from miso.launch.provenance import fingerprint, stamp
+from miso.launch.provenance import fingerprint
 from miso.maps.expression_map import ExpressionMap
+from miso.maps.fit import (
+    check_alike,
+    check_encoder,
+    check_features,
+    check_neighbors,
+    check_sample,
+    stain_name,
+)
+from miso.maps.predicted import as_anndata
 from miso.maps.super_resolve import super_resolve
-from miso.models import Checkpoint, MisoModel, PatchModel, load_checkpoint
+from miso.models import Checkpoint, MisoModel, PatchModel
+from miso.models.encoder_id import name_and_revision
+from miso.models.reliability import untested
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
 from miso.samples.sample import slide_fingerprint
@@ -37,11 +48,29 @@ class Predictor:
     """Predicts with one or several checkpoints of one kind; the mean of several is taken.
 
     A section of the run's own cohort is predicted only by the checkpoints that held it out.
+
+    Attributes
+    ----------
+    source
+        Where the models come from: a path, or `hf:owner/model@commit`.
+    reliability
+        A row a gene: cross-validated r, and the grade that follows from it (see `miso.models.reliability`).
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], path: Path, *, in_sample: bool = False) -> None:
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        path: Path,
+        *,
+        in_sample: bool = False,
+        reliability: pd.DataFrame | None = None,
+        source: str | None = None,
+    ) -> None:
+        check_alike(checkpoints, path)
         self.checkpoints, self.path, self.in_sample = list(checkpoints), path, in_sample
         self.first = self.checkpoints[0]
+        self.source = source or str(path.resolve())
+        self.reliability = untested(self.genes) if reliability is None else reliability
 
     def for_slide(self, print_of: str, *, in_sample: bool = False) -> "Predictor":
         """Keep the checkpoints that may speak of a slide: all, or of a slide of the cohort those without it.
@@ -62,7 +91,13 @@ class Predictor:
                 f"every fold of {self.path} has seen this section, so a prediction would be too good to be "
                 "true; pass --in-sample (in_sample=True) if that is what you want"
             )
-        return Predictor(honest or self.checkpoints, self.path, in_sample=not honest)
+        return Predictor(
+            honest or self.checkpoints,
+            self.path,
+            in_sample=not honest,
+            reliability=self.reliability,
+            source=self.source,
+        )
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -94,8 +129,11 @@ class Predictor:
         Raises
         ------
         CheckpointError
-            If the run holds students.
+            If the run holds students, the features are of another length, or a neighbour is no spot.
         """
+        if not self.is_student:
+            check_features(self.first, np.asarray(tile_features), ["spot"])
+            check_neighbors(np.asarray(neighbors), len(tile_features))
         features = torch.from_numpy(np.ascontiguousarray(tile_features, dtype=np.float32))
         lists = torch.from_numpy(np.ascontiguousarray(neighbors, dtype=np.int64))
 
@@ -123,8 +161,10 @@ class Predictor:
         Raises
         ------
         CheckpointError
-            If the run holds teachers.
+            If the run holds teachers, or the features are of another length.
         """
+        if self.is_student:
+            check_features(self.first, np.asarray(patch_features), ["…"])
         features = torch.from_numpy(np.ascontiguousarray(patch_features, dtype=np.float32))
 
         def run(checkpoint: Checkpoint) -> torch.Tensor:
@@ -138,40 +178,34 @@ class Predictor:
 
         return self._mean(run)
 
-    def predict(self, sample: Sample, *, in_sample: bool = False) -> anndata.AnnData:
+    def predict(self, sample: Sample, *, in_sample: bool = False, picture: bool = True) -> anndata.AnnData:
         """Predict a Sample's spots: `X` spot × gene, `obsm["spatial"]`, units in `uns["miso"]`.
+
+        `uns["spatial"]` is what scanpy and squidpy plot from, with a small picture of the slide if that is
+        where it was, unless `picture` is False.
+
+        `var` holds each gene's cross-validated r (`r_cv`, NaN where none is known), what noise in the counts
+        allows (`ceiling`, the same), and the `grade` that follows.
 
         Raises
         ------
         CheckpointError
-            If the Sample's features come from another encoder, or every checkpoint has seen it (see
+            If the Sample was processed otherwise than the training data, or every checkpoint has seen it (see
             `for_slide`).
         """
-        return self.for_slide(slide_fingerprint(sample), in_sample=in_sample)._predict(sample)
+        speaking = self.for_slide(slide_fingerprint(sample), in_sample=in_sample)
+        return speaking._predict(sample, picture=picture)
 
-    def _predict(self, sample: Sample) -> anndata.AnnData:
-        if sample.encoder_id != self.first.encoder:
-            raise CheckpointError(
-                f"sample {sample.name!r} was encoded with {sample.encoder_id}, "
-                f"this run with {self.first.encoder}"
-            )
-        if sample.stain != self.first.stain:
-            raise CheckpointError(
-                f"the tiles of {sample.name!r} were brought to the stain {_stain_name(sample.stain)}, "
-                f"this run's to {_stain_name(self.first.stain)}; process it as the cohort was"
-            )
+    def _predict(self, sample: Sample, *, picture: bool) -> anndata.AnnData:
+        check_sample(self.first, sample)
         model = self.first.model
         values = (
             self._student_spots(model, sample)
             if isinstance(model, PatchModel)
             else self._teacher_spots(sample)
         )
-        adata = anndata.AnnData(
-            X=values, obs=sample.adata.obs.copy(), var=pd.DataFrame(index=pd.Index(self.genes, dtype=str))
-        )
-        adata.obsm["spatial"] = sample.adata.obsm["spatial"]
-        adata.uns["miso"] = {"units": self.units, "sample": sample.name, **self.provenance(), **stamp()}
-        return adata
+        about = {"units": self.units, **self.provenance()}
+        return as_anndata(sample, values, self._genes(), about, picture=picture)
 
     def super_resolve(
         self,
@@ -193,10 +227,7 @@ class Predictor:
         if not self.is_student:
             self.predict_patches(np.zeros((1, 1, 1), dtype=np.float32))  # says what to do
         encoder = encoder or self.load_encoder()
-        if encoder.id != self.first.encoder:
-            raise CheckpointError(
-                f"the run was trained on {self.first.encoder}, but the encoder here is {encoder.id}"
-            )
+        check_encoder(self.first, encoder)
         speaking = self.for_slide(fingerprint(slide.path), in_sample=in_sample)
         return super_resolve(
             self._restained(slide),
@@ -210,7 +241,7 @@ class Predictor:
 
     def load_encoder(self, device: torch.device | str = "cpu") -> Encoder:
         """Load the encoder that the run was trained on, in the precision that its features had."""
-        encoder = load_encoder(self.first.encoder.rpartition("@")[0])
+        encoder = load_encoder(name_and_revision(self.first.encoder)[0])
         encoder.module.to(device)
         return with_precision(encoder, precision_of(self.first.encoder))
 
@@ -226,16 +257,20 @@ class Predictor:
     def provenance(self) -> dict[str, Any]:
         """Say which checkpoints speak, and what they were trained on."""
         return {
-            "run": str(self.path.resolve()),
+            "run": self.source,
             "checkpoints": len(self.checkpoints),
             "in_sample": self.in_sample,
             "target": self.first.target,
             "encoder": self.first.encoder,
-            "stain": _stain_name(self.first.stain),
+            "stain": stain_name(self.first.stain),
             "trained_on": sorted(
                 {name for c in self.checkpoints for name in (*c.trained_on, *c.validated_on)}
             ),
         }
+
+    def _genes(self) -> pd.DataFrame:
+        known = self.reliability[["r_cv", "ceiling", "grade"]].reindex(list(self.genes))
+        return known.set_axis(pd.Index(self.genes, dtype=str))
 
     @torch.inference_mode()
     def _mean(self, run: Callable[[Checkpoint], torch.Tensor]) -> NDArray[np.float32]:
@@ -255,35 +290,6 @@ class Predictor:
             features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
             parts.append(weights @ self.predict_patches(features, reference))  # (spot, gene)
         return np.concatenate(parts)
-
-
-def _stain_name(stain: Mapping[str, Any]) -> str:
-    return f"{stain['method']} {stain.get('reference', {}).get('name', '')}".strip()
-
-
-def load(path: Path | str) -> Predictor:
-    """Load a run, one of its folds, or a checkpoint folder.
-
-    Parameters
-    ----------
-    path
-        A run folder gives the mean over its folds (and repeats).
-
-    Raises
-    ------
-    CheckpointError
-        If there is no checkpoint, or the run is not finished.
-    """
-    path = Path(path)
-    if (path / "config.yaml").is_file() and not (path / "summary.json").is_file():
-        raise CheckpointError(f"the run at {path} is not finished; run the same miso train command to go on")
-    if (path / "model.safetensors").is_file():
-        return Predictor([load_checkpoint(path)], path)
-    folders = [path / "checkpoint"] if (path / "checkpoint").is_dir() else []
-    folders += sorted(path.glob("repeat_*_fold_*/checkpoint"))
-    if not folders:
-        raise CheckpointError(f"no run or checkpoint at {path}; miso train makes runs")
-    return Predictor([load_checkpoint(folder) for folder in folders], path)
 
 
 def known_slide(predictor: Predictor, print_of: str) -> tuple[str, dict[str, Any]] | None:

@@ -11,6 +11,7 @@ from miso.errors import MisoError, SampleError
 from miso.geometry import TileSpec
 from miso.maps import open_map
 from miso.models import load_checkpoint
+from miso.models.bundle import CARD, INDEX, read_bundle
 from miso.samples import Sample, open_sample
 from miso.samples.sample import MANIFEST
 from miso.samples.vendors.open import read_vendor
@@ -150,6 +151,22 @@ def checkpoint_facts(path: Path) -> Facts:
     }
 
 
+def bundle_facts(path: Path) -> Facts:
+    """Describe a shared bundle."""
+    bundle = read_bundle(path)
+    first, *_ = bundle.checkpoints.values()
+    grades = bundle.reliability["grade"].value_counts().sort_index()
+    return {
+        "kind": f"bundle of {len(bundle.checkpoints)} checkpoint(s) of the model {first.kind!r}",
+        "name": bundle.facts.name,
+        "licence": bundle.facts.licence,
+        "genes": f"{len(first.genes)}; by grade: {', '.join(f'{n} {grade}' for grade, n in grades.items())}",
+        **{key: _short(getattr(first, key)) for key in ("encoder", "target", "units")},
+        "sections": "not known" if bundle.facts.sections is None else str(bundle.facts.sections),
+        "held apart": bundle.facts.held_apart,
+    }
+
+
 def encoder_facts(path: Path) -> Facts:
     """Describe a folder with an encoder's weights."""
     encoder = load_encoder(f"hf:{path}")
@@ -206,6 +223,7 @@ def _short(value: Any) -> str:
 _KINDS: list[tuple[Callable[[Path], bool], Callable[[Path], Facts]]] = [
     (_has(MANIFEST), sample_facts),
     (_has("config.yaml", "splits.json"), run_facts),
+    (_has(INDEX, CARD), bundle_facts),
     (_has("model.safetensors", "config.json", "preprocessor_config.json"), encoder_facts),
     (_has("model.safetensors", "config.json"), checkpoint_facts),
     (_has("count-matrices"), her2st_facts),

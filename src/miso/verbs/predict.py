@@ -11,7 +11,9 @@ NAME = "predict"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run folder, one of its folds, or a checkpoint.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run, one of its folds, a checkpoint, a bundle, or hf:owner/model.")
+    ],
     samples: Annotated[list[Path], typer.Argument(help="Sample folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for one .h5ad a sample.")],
     in_sample: Annotated[
@@ -20,7 +22,8 @@ def command(
 ) -> None:
     """Predict the spots of Samples with a run (the mean over its folds), one .h5ad each.
 
-    A Sample of the run's own cohort is predicted by the folds that held it out.
+    A Sample of the run's own cohort is predicted by the folds that held it out. `var` says how far each gene
+    can be trusted: its cross-validated r (`r_cv`) and the `grade` that follows.
 
     Example: `miso predict runs/c her2st/processed_data/C5 --out predictions`
     """

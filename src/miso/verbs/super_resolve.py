@@ -12,7 +12,8 @@ NAME = "super-resolve"
 
 def command(
     run: Annotated[
-        Path, typer.Argument(help="A run of students (distil), one of its folds, or a checkpoint.")
+        Path,
+        typer.Argument(help="A run of students (distil), a fold, a checkpoint, a bundle, hf:owner/model."),
     ],
     slide: Annotated[Path, typer.Option("--slide", help="Any image that MISO reads; no spots are needed.")],
     out: Annotated[Path, typer.Option("--out", help="The map to write, e.g. map.zarr.")],
