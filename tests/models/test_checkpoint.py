@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from miso.errors import CheckpointError
 from miso.models import Checkpoint, MisoConfig, MisoModel, PatchConfig, PatchModel, load_checkpoint
@@ -88,7 +89,7 @@ def test_a_folder_holds_safetensors_and_json_and_needs_no_pickle(
         monkeypatch.setattr(module, name, refuse)
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
     assert load_checkpoint(saved).genes == GENES
-    assert {"schema": 1, "model": "patch"}.items() <= json.loads((saved / "config.json").read_text()).items()
+    assert {"schema": 2, "model": "patch"}.items() <= json.loads((saved / "config.json").read_text()).items()
 
 
 def test_saving_again_replaces_the_whole_folder(saved: Path) -> None:
@@ -116,12 +117,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
     "weights cut short": (cut, "damaged"),
     "weights that are text": (lambda f: (f / "model.safetensors").write_text("no weights"), "damaged"),
-    "no JSON": (lambda f: (f / "config.json").write_text('{"schema": 1'), "damaged"),
+    "no JSON": (lambda f: (f / "config.json").write_text('{"schema": 2'), "damaged"),
     "binary configuration": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x80"), "damaged"),
     "JSON of another kind": (lambda f: change(f, lambda about: [about]), "damaged"),
     "another layout": (lambda f: change(f, lambda about: about.update(schema=99)), "has layout 99"),
     "no model named": (lambda f: change(f, lambda about: about.pop("model") and None), "lacks 'model'"),
-    "no genes": (lambda f: change(f, lambda about: about.clear() or {"schema": 1}), "lacks 'model'"),
+    "no genes": (lambda f: change(f, lambda about: about.clear() or {"schema": 2}), "lacks 'model'"),
     "unknown model": (lambda f: change(f, lambda about: about.update(model="pach")), "did you mean 'patch'"),
     "model that is no name": (lambda f: change(f, lambda about: about.update(model=["patch"])), "not fit"),
     "unknown argument": (
@@ -157,3 +158,46 @@ def test_a_model_is_a_registered_name_and_never_an_import_path(
     with pytest.raises(CheckpointError, match="unknown model"):
         load_checkpoint(saved)
     assert "planted" not in sys.modules
+
+
+def test_whoever_reads_the_settings_reads_the_weights(saved: Path) -> None:
+    modes = {path.name: path.stat().st_mode for path in saved.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
+
+
+def spoil_weights(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    state["network.0.bias"][2] = torch.nan
+    save_file(state, folder / "model.safetensors")
+
+
+STRANGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "genes that are no names": (lambda f: change(f, lambda about: about.update(genes=[1, 2, 3])), "genes is"),
+    "a gene twice": (
+        lambda f: change(f, lambda about: about.update(genes=["A", "B", "A"])),
+        "the gene 'A' is named twice",
+    ),
+    "fewer genes": (
+        lambda f: change(f, lambda about: about["genes"].pop() and None),
+        "names 2 genes for 3 outputs",
+    ),
+    "a tile without mpp": (lambda f: change(f, lambda about: about["tile"].pop("mpp") and None), "tile is"),
+    "no resolution": (lambda f: change(f, lambda about: about["tile"].update(mpp=0)), "tile is"),
+    "a word for a number": (lambda f: change(f, lambda about: about.update(knn="many")), "knn is 'many'"),
+    "slides without fingerprints": (
+        lambda f: change(f, lambda about: about["slides"]["A1"].pop("fingerprint") and None),
+        "lacks 'fingerprint'",
+    ),
+    "no stain": (lambda f: change(f, lambda about: about.update(stain=3)), "not fit together"),
+    "a weight that is not finite": (spoil_weights, "network.0.bias holds weights that are not finite"),
+}
+
+
+@pytest.mark.parametrize("damage", STRANGE)
+def test_what_says_strange_things_of_itself_is_refused_in_one_line(damage: str, saved: Path) -> None:
+    spoil, words = STRANGE[damage]
+    spoil(saved)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -126,7 +126,9 @@ def test_attention_takes_only_the_nearest_that_the_configuration_names() -> None
 def test_the_order_of_spots_does_not_matter(linear: bool) -> None:
     model = published(linear=linear, standardize=linear, members=2)
     if linear:
-        model.set_linear(Linear(weight=torch.randn(2 * DIM, GENES), bias=torch.randn(GENES)))
+        model.set_linear(
+            Linear(weight=torch.randn(3 * DIM, GENES), bias=torch.randn(GENES)), torch.randn(4, GENES)
+        )
     features, neighbors = section()
     order = torch.randperm(SPOTS, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)  # where each spot went
@@ -145,8 +147,9 @@ def test_several_members_speak_as_their_mean() -> None:
 @pytest.fixture
 def default_model() -> MisoModel:
     torch.manual_seed(0)
-    model = MisoModel(DIM, GENES, MisoConfig(attend=4, context=3))
-    model.set_linear(Linear(weight=torch.randn(2 * DIM, GENES), bias=torch.randn(GENES)))
+    model = MisoModel(DIM, GENES, MisoConfig(attend=4, context=(3,)))
+    linear = Linear(weight=torch.randn(2 * DIM, GENES), bias=torch.randn(GENES))
+    model.set_linear(linear, torch.randn(4, GENES))
     for network in model.networks:
         torch.nn.init.normal_(network.head.weight)  # type: ignore[arg-type, union-attr]
     return model.eval()
@@ -173,7 +176,8 @@ def test_the_network_never_moves_the_mean_of_a_section(default_model: MisoModel)
 
 def test_a_new_default_model_adds_nothing_to_its_linear_part() -> None:
     model = MisoModel(DIM, GENES, MisoConfig()).eval()
-    model.set_linear(Linear(weight=torch.ones(2 * DIM, GENES), bias=torch.ones(GENES)))
+    ones = Linear(weight=torch.ones(3 * DIM, GENES), bias=torch.ones(GENES))
+    model.set_linear(ones, torch.ones(4, GENES))
     features, neighbors = section()
     expected = linear_inputs(features.float(), neighbors, model.config).sum(1, keepdim=True) + 1
     torch.testing.assert_close(model(features.float(), neighbors), expected.expand(-1, GENES))

@@ -9,12 +9,10 @@ from torch import Tensor
 
 from miso.models.attention import NetworkConfig
 from miso.models.miso import MisoModel, linear_inputs
-from miso.models.ridge import RidgePath
 from miso.scores.metrics import mean_pearson
-from miso.training.baselines import predict_baselines
-from miso.training.linear import PENALTIES, choose_penalty
+from miso.training.program_ridge import fit_programs
 from miso.training.sections import Section
-from miso.training.teacher import GAINS, RECIPES, Fitted, cross_fitted_residuals, fit_teacher
+from miso.training.teacher import GAINS, RECIPES, Fitted, fit_teacher
 
 DEFAULT = replace(RECIPES["default"], max_epochs=4, epochs_unseen=2)
 TINY = NetworkConfig(embed_dim=32, attention_dim=16, heads=4)
@@ -22,6 +20,10 @@ PUBLISHED = replace(
     RECIPES["published"], model=replace(RECIPES["published"].model, network=TINY), max_epochs=5, lr=3e-3
 )
 RECIPE = {"default": DEFAULT, "published": PUBLISHED}
+
+
+def inputs(section: Section) -> Tensor:
+    return linear_inputs(section.features, section.neighbors, DEFAULT.model)
 
 
 def r(fitted: Fitted, section: Section) -> float:
@@ -80,14 +82,15 @@ def test_the_default_adds_what_ridge_misses() -> None:
     assert score > linear + 0.02
 
 
-def test_without_epochs_the_default_is_the_baseline_of_ridge_and_neighbours(sections: list[Section]) -> None:
-    train, val, test = sections[:2], sections[2:3], sections[3:]
-    fitted = fit_teacher(train, val, replace(DEFAULT, max_epochs=0), seed=0)
+def test_without_epochs_the_default_is_its_linear_part_on_training_and_validation_sections(
+    sections: list[Section],
+) -> None:
+    fitted = fit_teacher(sections[:2], sections[2:3], replace(DEFAULT, max_epochs=0), seed=0)
     assert fitted.notes["gain"] == 0
-    baseline = predict_baselines(train, val, test, seed=0)["ridge+neighbours"][0][test[0].name]
+    linear, test = fit_programs(sections[:3], inputs).linear, sections[3]
     with torch.no_grad():
-        predicted = fitted.model(test[0].features, test[0].neighbors)
-    torch.testing.assert_close(predicted, torch.from_numpy(baseline), atol=1e-4, rtol=1e-5)
+        predicted = fitted.model(test.features, test.neighbors)
+    torch.testing.assert_close(predicted, linear(inputs(test)), atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", RECIPE)
@@ -111,20 +114,6 @@ def test_members_of_a_teacher_differ_from_one_another(sections: list[Section]) -
     first, second, _ = (network.embed.weight for network in model.networks)
     assert isinstance(first, Tensor)
     assert not torch.equal(first, second)
-
-
-def test_the_penalty_is_the_best_one_on_validation(sections: list[Section]) -> None:
-    def inputs(section: Section) -> Tensor:
-        return linear_inputs(section.features, section.neighbors, DEFAULT.model)
-
-    def score(penalty: float, val: Sequence[Section]) -> float:
-        path = RidgePath(torch.cat([inputs(s) for s in sections[:2]]), torch.cat([s.y for s in sections[:2]]))
-        return sum(mean_pearson(path.at(penalty)(inputs(s)).numpy(), s.y.numpy()) for s in val)
-
-    for val in (sections[2:3], sections[2:], [with_counts(sections[2], 1)]):
-        chosen = choose_penalty(sections[:2], val, inputs)
-        assert score(chosen, val) == max(score(penalty, val) for penalty in PENALTIES)
-    assert fit_teacher(sections[:2], [], DEFAULT, seed=0).notes["penalty"] == 3.0  # nobody to ask
 
 
 def test_validation_chooses_the_published_epoch_and_its_weights_are_kept(sections: list[Section]) -> None:
@@ -156,15 +145,14 @@ def test_validation_chooses_epoch_and_gain_of_the_default(sections: list[Section
     backwards = [replace(sections[2], y=sections[2].y.max() - sections[2].y)]
     other = fit_teacher(sections[:2], backwards, DEFAULT, seed=0).notes
     assert other["validation_r_linear"] < 0 < true["validation_r_linear"]
-    assert (other["epoch"], other["gain"], other["penalty"]) != (true["epoch"], true["gain"], true["penalty"])
+    assert (other["epoch"], other["gain"]) != (true["epoch"], true["gain"])
 
 
 def test_once_all_is_chosen_the_default_is_fitted_to_validation_sections_too(sections: list[Section]) -> None:
     fitted = fit_teacher(sections[:2], sections[2:3], DEFAULT, seed=0)
 
     def weight(of: Sequence[Section]) -> Tensor:
-        x = torch.cat([linear_inputs(s.features, s.neighbors, DEFAULT.model) for s in of])
-        return RidgePath(x, torch.cat([s.y for s in of])).at(fitted.notes["penalty"]).weight
+        return fit_programs(of, inputs).linear.weight
 
     assert torch.equal(fitted.model.linear_weight, weight(sections[:3]))
     alone = fit_teacher(sections[:2], sections[2:3], replace(DEFAULT, refit=False), seed=0)
@@ -176,36 +164,3 @@ def test_the_published_teacher_learns_nothing_from_validation_but_the_epoch(sect
     first = fit_teacher(sections[:2], sections[2:3], one, seed=0)
     other = fit_teacher(sections[:2], [with_counts(sections[2], 1)], one, seed=0)
     assert same_weights(first.model, other.model)
-
-
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_residuals_come_from_a_fit_that_never_saw_the_section(n: int, sections: list[Section]) -> None:
-    of, scale = sections[:n], torch.ones(sections[0].y.shape[1])
-
-    def inputs(section: Section) -> Tensor:
-        return linear_inputs(section.features, section.neighbors, DEFAULT.model)
-
-    def implied(of: list[Section], i: int) -> Tensor:
-        """What the fit said of section i, up to each gene's mean."""
-        return of[i].y - of[i].y.mean(0) - cross_fitted_residuals(of, inputs, 1.0, scale)[i]
-
-    for i in range(n):
-        lied = [with_counts(s, 1) if j == i else s for j, s in enumerate(of)]
-        torch.testing.assert_close(implied(lied, i), implied(of, i), atol=1e-4, rtol=0)
-        other = (i + 1) % n
-        assert not torch.allclose(implied(lied, other), implied(of, other), atol=1e-2)
-
-
-def test_many_sections_are_left_out_in_parts_that_hold_the_section_itself(sections: list[Section]) -> None:
-    seven = [*sections, *(with_counts(s, 9) for s in sections[:3])]
-    scale = torch.full((8,), 2.0)
-
-    def inputs(section: Section) -> Tensor:
-        return linear_inputs(section.features, section.neighbors, DEFAULT.model)
-
-    found = cross_fitted_residuals(seven, inputs, 1.0, scale)
-    for i, section in enumerate(seven):
-        others = [s for j, s in enumerate(seven) if j % 5 != i % 5]
-        linear = RidgePath(torch.cat([inputs(s) for s in others]), torch.cat([s.y for s in others])).at(1.0)
-        missed = section.y - linear(inputs(section))
-        torch.testing.assert_close(found[i], (missed - missed.mean(0)) / 2, atol=1e-4, rtol=1e-4)

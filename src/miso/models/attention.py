@@ -4,9 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from miso.models.block_attention import attend
+from miso.models.neighborhood import Blocks, blocks_of, parts_with_surroundings
+
+AT_ONCE = 16_384
+"""Spots that are predicted together, their surroundings aside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +40,10 @@ class LocalAttention(nn.Module):
         self.to_qkv = nn.Linear(config.embed_dim, 3 * config.attention_dim)
         self.to_out = nn.Linear(config.attention_dim, config.embed_dim, bias=False)
 
-    def forward(
-        self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
-    ) -> Float[Tensor, "spot dim"]:
-        """Attend; `neighbors` indexes the rows of `x`."""
-        query, key, value = self.to_qkv(x).chunk(3, dim=-1)
-        query = query.unflatten(-1, (self.heads, 1, -1))  # (spot, head, 1, dim)
-        key = key[neighbors].unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (spot, head, k, dim)
-        value = value[neighbors].unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(query, key, value)  # (spot, head, 1, dim)
+    def forward(self, x: Float[Tensor, "place dim"], blocks: Blocks) -> Float[Tensor, "place dim"]:
+        """Attend; the rows of `x` are in the blocks' order."""
+        query, key, value = self.to_qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
+        mixed = attend(query, key, value, blocks)  # (place, head, dim)
         out: Tensor = self.to_out(mixed.flatten(1))
         return out
 
@@ -59,11 +59,9 @@ class Block(nn.Module):
         self.feed_forward = _feed_forward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
-    ) -> Float[Tensor, "spot dim"]:
+    def forward(self, x: Float[Tensor, "place dim"], blocks: Blocks) -> Float[Tensor, "place dim"]:
         """Refine each spot with what its neighbours say."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), neighbors))
+        x = x + self.dropout(self.attention(self.attention_norm(x), blocks))
         out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         return out
 
@@ -83,13 +81,29 @@ class Network(nn.Module):
         self.head = nn.Linear(config.embed_dim, n_genes)
 
     def forward(
+        self, x: Float[Tensor, "spot dim"], near: Blocks | Int[Tensor, "spot k"]
+    ) -> Float[Tensor, "spot gene"]:
+        """Predict all spots of one section at once; lists of neighbours are put into blocks first."""
+        blocks = near if isinstance(near, Blocks) else blocks_of(near)
+        x = self.embed(self.input_dropout(x[blocks.order]))
+        for block in self.blocks:
+            x = block(x, blocks)
+        out: Tensor = self.head(x)
+        return out[blocks.place]
+
+    def predict(
         self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
     ) -> Float[Tensor, "spot gene"]:
-        """Predict all spots of one section at once."""
-        x = self.embed(self.input_dropout(x))
-        for block in self.blocks:
-            x = block(x, neighbors)
-        out: Tensor = self.head(x)
+        """Do what `forward` does, and without gradients in memory that a large section does not fill.
+
+        It is done part by part, each with the spots that its own reach in as many steps as there are blocks.
+        """
+        if torch.is_grad_enabled() or len(x) <= AT_ONCE:
+            return self.forward(x, neighbors)
+        out = x.new_empty(len(x), self.head.out_features)
+        for part in parts_with_surroundings(neighbors, AT_ONCE, steps=len(self.blocks)):
+            own = self.forward(x[part.spots], part.neighbors)
+            out[part.spots[: part.n_own]] = own[: part.n_own]
         return out
 
 

@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,15 +21,15 @@ from miso.models.miso import MisoConfig, MisoModel
 from miso.models.patch import PatchConfig, PatchModel
 from miso.registry import Registry
 
-SCHEMA = 1
+SCHEMA = 2
 models: Registry[Any] = Registry("model", "miso.models", CheckpointError)
 
 
 @models.register("miso")
 def build_miso(*, in_dim: int, n_genes: int, nonnegative: bool, config: Mapping[str, Any]) -> MisoModel:
     """Build a teacher from its arguments; non-negativity is applied when predicting."""
-    network = NetworkConfig(**config["network"])
-    return MisoModel(in_dim, n_genes, MisoConfig(**{**config, "network": network}))
+    parts = {"network": NetworkConfig(**config["network"]), "context": tuple(config["context"])}
+    return MisoModel(in_dim, n_genes, MisoConfig(**{**config, **parts}))
 
 
 @models.register("patch")
@@ -79,34 +81,41 @@ class Checkpoint:
     slides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def in_dim(self) -> int:
+        """Length of the features that the model takes."""
+        first = next(module for module in self.model.modules() if isinstance(module, nn.Linear))
+        return first.in_features
+
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `config.json`, the folder whole or not at all."""
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-        save_file(state, partial / "model.safetensors")
-        (partial / "config.json").write_text(json.dumps(self._about(), indent=1, ensure_ascii=False))
+        self.write(partial)
         shutil.rmtree(folder, ignore_errors=True)
         replace_folder(partial, folder)
 
+    def write(self, folder: Path) -> None:
+        """Write the two files into a folder that is there."""
+        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+        about = json.dumps(self._about(), indent=1, ensure_ascii=False)
+        (folder / "config.json").write_text(about, encoding="utf-8")
+        readers = (folder / "config.json").stat().st_mode  # safetensors lets its owner alone read
+        (folder / "model.safetensors").chmod(readers)
+
     def _about(self) -> dict[str, Any]:
-        in_dim = _in_dim(self.model)
         plain = {
             name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("model", "kind")
         }
         arguments = {
-            "in_dim": in_dim,
+            "in_dim": self.in_dim,
             "n_genes": len(self.genes),
             "nonnegative": self.nonnegative,
             "config": asdict(self.model.config),
         }
         return {"schema": SCHEMA, "model": self.kind, "arguments": arguments, **plain, **stamp()}
-
-
-def _in_dim(model: nn.Module) -> int:
-    first = next(module for module in model.modules() if isinstance(module, nn.Linear))
-    return first.in_features
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -127,13 +136,66 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             for name, held in Checkpoint.__dataclass_fields__.items()
             if name not in ("model", "kind") and (name in about or held.default_factory is MISSING)
         }
+        check_contents(known, state)
+        if len(known["genes"]) != about["arguments"]["n_genes"]:
+            raise ValueError(
+                f"it names {len(known['genes'])} genes for {about['arguments']['n_genes']} outputs"
+            )
     except KeyError as err:
         raise CheckpointError(f"the checkpoint at {folder} is damaged: config.json lacks {err}") from err
-    except (RuntimeError, TypeError, ValueError) as err:
+    except (RuntimeError, TypeError, ValueError, AttributeError) as err:
         said = " ".join(str(err).split())[:200]
         raise CheckpointError(f"the checkpoint at {folder} does not fit together: {said}") from err
     model.eval()
     return Checkpoint(model=model, kind=about["model"], **known)
+
+
+def check_contents(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Hold what a checkpoint says of itself against what that has to be.
+
+    Raises
+    ------
+    ValueError
+        If a setting is of another kind, a gene is named twice, or a weight is not finite.
+    """
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "genes": _are_names,
+        "target": _is_text,
+        "units": _is_text,
+        "encoder": _is_text,
+        "nonnegative": lambda value: isinstance(value, bool),
+        "tile": lambda value: set(value) == {"size_px", "mpp"} and all(map(_is_size, value.values())),
+        "patch_px": _is_size,
+        "knn": _is_size,
+        "spot_diameter_um": _is_size,
+        "trained_on": _are_names,
+        "validated_on": _are_names,
+        "held_out": _are_names,
+        "stain": lambda value: _is_text(value["method"]),
+        "slides": lambda value: all(_is_text(slide["fingerprint"]) for slide in value.values()),
+        "notes": lambda value: isinstance(value, Mapping),
+    }
+    for name, value in about.items():
+        if name in kinds and not kinds[name](value):
+            raise ValueError(f"{name} is {str(value)[:60]!r}")
+    twice = [gene for gene, times in Counter(about["genes"]).items() if times > 1]
+    if twice:
+        raise ValueError(f"the gene {twice[0]!r} is named twice")
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds weights that are not finite")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -141,7 +203,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if not (folder / name).is_file():
             raise CheckpointError(f"no checkpoint at {folder}: {name} is missing")
     try:
-        about = json.loads((folder / "config.json").read_text())
+        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         state = load_file(folder / "model.safetensors")
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as err:
         raise CheckpointError(f"the checkpoint at {folder} is damaged: {err}") from err

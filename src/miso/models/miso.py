@@ -1,5 +1,6 @@
 """The MISO model: local attention over neighbouring spots, beside a linear part that it can only add to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -27,12 +28,14 @@ class MisoConfig:
     members
         Networks whose mean is taken, alike but for their random start.
     linear
-        Whether a ridge on [the spot's features, its neighbourhood's mean] carries the prediction, with the
+        Whether a ridge on the spot's features and its neighbourhood's means carries the prediction, with the
         network adding what that misses. Without it the model is the published one.
+    programs
+        Expression programs that the network's share is a mixture of.
     attend
         Nearest spots that the network attends to.
     context
-        Nearest spots in the mean that the linear part sees.
+        Nearest spots in each of the means that the linear part sees.
     standardize
         Whether features are centred and scaled on each section (features only: no counts are looked at).
     """
@@ -40,8 +43,9 @@ class MisoConfig:
     network: NetworkConfig = field(default=SMALL_NETWORK)
     members: int = 3
     linear: bool = True
+    programs: int = 32
     attend: int = 9
-    context: int = 25
+    context: tuple[int, ...] = (9, 37)
     standardize: bool = True
 
 
@@ -54,39 +58,44 @@ class MisoModel(nn.Module):
 
     linear_weight: Tensor
     linear_bias: Tensor
-    scale: Tensor
+    programs: Tensor
     gain: Tensor
 
     def __init__(self, in_dim: int, n_genes: int, config: MisoConfig) -> None:
         super().__init__()
         self.config = config
-        networks = [Network(in_dim, n_genes, config.network) for _ in range(config.members)]
-        self.networks = nn.ModuleList(networks)
+        outputs = config.programs if config.linear else n_genes
+        networks = [Network(in_dim, outputs, config.network) for _ in range(config.members)]
+        self.networks: Sequence[Network] = nn.ModuleList(networks)  # type: ignore[assignment]  # and a Module
         if config.linear:
-            self.register_buffer("linear_weight", torch.zeros(2 * in_dim, n_genes))
+            self.register_buffer("linear_weight", torch.zeros((1 + len(config.context)) * in_dim, n_genes))
             self.register_buffer("linear_bias", torch.zeros(n_genes))
-            self.register_buffer("scale", torch.ones(n_genes))
+            self.register_buffer("programs", torch.zeros(config.programs, n_genes))
             self.register_buffer("gain", torch.ones(()))
             for network in networks:
                 nn.init.zeros_(network.head.weight)
                 nn.init.zeros_(network.head.bias)
 
-    def set_linear(self, linear: Linear) -> None:
-        """Take over the linear part."""
+    def set_linear(self, linear: Linear, programs: Float[Tensor, "program gene"]) -> None:
+        """Take over the linear part and the programs that the network mixes; fewer leave the rest at 0."""
         self.linear_weight.copy_(linear.weight)
         self.linear_bias.copy_(linear.bias)
+        self.programs.zero_()[: len(programs)] = programs[: len(self.programs)]
 
     def forward(
         self, features: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
     ) -> Float[Tensor, "spot gene"]:
-        """Predict one section; values may be below 0."""
+        """Predict one section; values may be below 0.
+
+        Without gradients a section of any size is predicted in bounded memory.
+        """
         x = standardized(features) if self.config.standardize else features
         near = neighbors[:, : self.config.attend]
-        added = torch.stack([network(x, near) for network in self.networks]).mean(0)
+        added = torch.stack([network.predict(x, near) for network in self.networks]).mean(0)
         if not self.config.linear:
             return added
         base = linear_inputs(features, neighbors, self.config) @ self.linear_weight + self.linear_bias
-        return base + self.gain * self.scale * (added - added.mean(0))
+        return base + self.gain * (added - added.mean(0)) @ self.programs
 
 
 def standardized(features: Float[Tensor, "spot dim"]) -> Float[Tensor, "spot dim"]:
@@ -96,9 +105,8 @@ def standardized(features: Float[Tensor, "spot dim"]) -> Float[Tensor, "spot dim
 
 def linear_inputs(
     features: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"], config: MisoConfig
-) -> Float[Tensor, "spot two_dim"]:
-    """Each spot's features and the mean over its nearest spots, both scaled as the configuration says."""
-    around = neighbor_mean(features, neighbors[:, : config.context])
-    if not config.standardize:
-        return torch.cat([features, around], dim=1)
-    return torch.cat([standardized(features), standardized(around)], dim=1)
+) -> Float[Tensor, "spot inputs"]:
+    """Each spot's features and the means over its nearest spots, scaled as the configuration says."""
+    around = [neighbor_mean(features, neighbors[:, :nearest]) for nearest in config.context]
+    parts = [features, *around]
+    return torch.cat([standardized(part) if config.standardize else part for part in parts], dim=1)

@@ -28,6 +28,7 @@ BASELINES = {
     "ridge+neighbours": "ridge on the encoder's tile features and the mean over the 25 nearest spots",
     "coordinates": "ridge on a quadratic of the position on the section; no image",
     "total-count": "ridge on the test section's own total counts: an oracle of depth, not a predictor",
+    "mean": "each gene's mean over the training spots: its r is undefined, its errors are not",
     "permutation": "stain+ridge on genes shuffled over a section's spots, mean of ten draws: the floor",
 }
 """Names, and what each one is."""
@@ -50,6 +51,8 @@ def predict_baselines(
         "total-count": (_total_count, train, val),
     }
     predicted = {name: [_predict(*arguments, test)] for name, arguments in fitted.items()}
+    mean = torch.cat([s.y for s in (*train, *val)]).mean(0).cpu().numpy()
+    predicted["mean"] = [{s.name: np.tile(mean, (len(s.y), 1)) for s in test}]
     generator = torch.Generator().manual_seed(seed)
     predicted["permutation"] = [
         _predict(_stain, _shuffled(train, generator), _shuffled(val, generator), test) for _ in range(DRAWS)

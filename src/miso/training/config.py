@@ -43,6 +43,9 @@ class TrainConfig:
         `raw`, `log1p`, `log1p_cp10k`; a student takes its teachers'.
     preset
         `default` or `published`.
+    loss
+        What the network of `published` learns by: `cosine` (as published), `pearson`, `mse`, `mse+pearson`;
+        null takes the preset's.
     seed, n_repeats
         Repeat r runs with seed + r.
     max_epochs
@@ -66,6 +69,7 @@ class TrainConfig:
     splits: str | None = None
     target: str = "raw"
     preset: str = "default"
+    loss: str | None = None
     seed: int = 0
     n_repeats: int = 1
     max_epochs: int | None = None

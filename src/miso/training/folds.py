@@ -14,12 +14,13 @@ from miso.errors import CohortError
 from miso.models import Checkpoint, MisoModel, PatchModel
 from miso.models.standardize import FeatureReference
 from miso.samples.sample import slide_fingerprint
-from miso.samples.targets import target_values
+from miso.samples.targets import dense_counts, target_values
 from miso.training import student, teacher
 from miso.training.baselines import Predictions, predict_baselines
+from miso.training.losses import losses
 from miso.training.run import FoldJob, empty_table
 from miso.training.sections import Section, load_section
-from miso.training.table import COLUMNS, score_rows
+from miso.training.table import score_rows
 
 
 def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
@@ -98,18 +99,23 @@ def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection
 
 
 def _recipe(recipes: dict[str, Any], job: FoldJob) -> Any:
-    recipe = recipes[job.config.preset]
-    epochs = job.config.max_epochs
+    recipe, config = recipes[job.config.preset], job.config
+    if config.loss is not None:
+        recipe = replace(recipe, loss=losses[config.loss])
+    epochs = config.max_epochs
     return recipe if epochs is None else replace(recipe, max_epochs=epochs, epochs_unseen=epochs)
 
 
 def _score(job: FoldJob, predicted: dict[str, list[Predictions]], measured: Predictions) -> pd.DataFrame:
-    """Score each model on each section; of several draws the mean score counts."""
+    """Score each model on each section; of several draws the mean r counts."""
+    counts = {name: _counts(job, name) for name in measured}
     tables = [
         score_rows(
+            draws[0][sample],
             values,
-            measured[sample],
             job.cohort.genes,
+            counts=counts[sample],
+            further=[by_sample[sample] for by_sample in draws[1:]],
             repeat=job.repeat,
             fold=job.index,
             sample=sample,
@@ -117,14 +123,15 @@ def _score(job: FoldJob, predicted: dict[str, list[Predictions]], measured: Pred
             target=job.cohort.target.name,
         )
         for model, draws in predicted.items()
-        for by_sample in draws
-        for sample, values in by_sample.items()
+        for sample, values in measured.items()
     ]
-    if not tables:
-        return empty_table()
-    keys = [column for column in COLUMNS if column != "value"]
-    scores = pd.concat(tables, ignore_index=True).groupby(keys, sort=False)["value"].mean()
-    return scores.reset_index()[COLUMNS]
+    return pd.concat(tables, ignore_index=True) if tables else empty_table()
+
+
+def _counts(job: FoldJob, name: str) -> Float[NDArray[np.float32], "spot gene"] | None:
+    """Return the molecules of what is predicted; nothing where that is no gene (cell types, proteins)."""
+    adata, genes = job.cohort.samples[name].adata, job.cohort.genes
+    return dense_counts(adata, genes) if adata.var_names.isin(genes).sum() == len(genes) else None
 
 
 def _write_prediction(job: FoldJob, name: str, values: Float[NDArray[np.float32], "spot gene"]) -> None:
@@ -151,7 +158,11 @@ def _save(job: FoldJob, kind: str, model: MisoModel | PatchModel, notes: dict[st
         validated_on=job.fold.val,
         held_out=job.fold.test,
         slides={
-            s.name: {"fingerprint": slide_fingerprint(s), **s.manifest["resolution"]}
+            s.name: {
+                "fingerprint": slide_fingerprint(s),
+                "patient": s.patient,
+                **s.manifest["resolution"],
+            }
             for s in job.cohort.samples.values()
         },
         notes={"preset": job.config.preset, **notes},

@@ -27,6 +27,8 @@ class Section:
         Molecules of each spot; only the oracle of depth sees it.
     y
         The target.
+    patient
+        Whose it is; by itself where nobody says.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Section:
     center_um: Float[Tensor, "spot 2"]
     total: Float[Tensor, " spot"]
     y: Float[Tensor, "spot gene"]
+    patient: str = ""
 
 
 def load_section(
@@ -56,6 +59,7 @@ def load_section(
         )
     return Section(
         name=sample.name,
+        patient=sample.patient,
         features=torch.from_numpy(adata.obsm["tile_features"]).to(device),
         stain=torch.from_numpy(adata.obsm.get("stain_features", np.empty((len(adata), 0), np.float32))).to(
             device

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from miso.launch.progress import Track, silent
 from miso.models.miso import PUBLISHED, MisoConfig, MisoModel, linear_inputs, standardized
+from miso.models.neighborhood import blocks_of
 from miso.scores.metrics import mean_pearson
-from miso.training.linear import Inputs, choose_penalty, path_over
 from miso.training.losses import Loss, centred_mse, cosine_loss
+from miso.training.program_ridge import fit_programs
 from miso.training.sections import Section
 
 GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How much of the network is added to the linear part; chosen on validation."""
 DEFAULT_GAIN = 0.5
-CROSS_FIT_PARTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def fit_teacher(
 ) -> Fitted:
     """Train a teacher.
 
-    The validation sections choose the ridge penalty, the epoch and the gain; test sections are never seen.
+    The validation sections choose the epoch and the gain; test sections are never seen.
     """
     fit = _fit_with_linear if recipe.model.linear else _fit_network_alone
     return fit(train, val, recipe, seed, track)
@@ -102,41 +103,27 @@ def _fit_network_alone(
 def _fit_with_linear(
     train: Sequence[Section], val: Sequence[Section], recipe: TeacherRecipe, seed: int, track: Track
 ) -> Fitted:
-    inputs = _linear_inputs(recipe)
-    penalty = choose_penalty(train, val, inputs)
-    notes: dict[str, Any] = {"penalty": penalty, "epoch": recipe.epochs_unseen, "gain": DEFAULT_GAIN}
+    notes: dict[str, Any] = {"epoch": recipe.epochs_unseen, "gain": DEFAULT_GAIN}
     if val:
-        notes |= _choose_epoch_and_gain(train, val, recipe, penalty, seed, track)
+        notes |= _choose_epoch_and_gain(train, val, recipe, seed, track)
     everything = [*train, *val] if recipe.refit else list(train)
-    model = _prepared(everything, recipe, penalty, seed)
+    model, goals, used = _prepared(everything, recipe, seed)
     if notes["gain"] > 0:
-        goals = cross_fitted_residuals(everything, inputs, penalty, model.scale)
         for _ in _epochs(model, everything, goals, recipe, seed, notes["epoch"], track):
             pass
     model.gain.fill_(notes["gain"])
-    return Fitted(model=model, notes=notes)
+    return Fitted(model=model, notes={"programs": used, **notes})
 
 
 def _choose_epoch_and_gain(
-    train: Sequence[Section],
-    val: Sequence[Section],
-    recipe: TeacherRecipe,
-    penalty: float,
-    seed: int,
-    track: Track,
+    train: Sequence[Section], val: Sequence[Section], recipe: TeacherRecipe, seed: int, track: Track
 ) -> dict[str, Any]:
-    inputs = _linear_inputs(recipe)
-    model = _prepared(train, recipe, penalty, seed)
-    goals = cross_fitted_residuals(train, inputs, penalty, model.scale)
+    model, goals, _ = _prepared(train, recipe, seed)
     model.gain.fill_(0.0)
     base = _predict(model, val)
     model.gain.fill_(1.0)
-    best = {
-        "epoch": 0,
-        "gain": 0.0,
-        "validation_r": _score(base, val),
-        "validation_r_linear": _score(base, val),
-    }
+    linear = _score(base, val)
+    best = {"epoch": 0, "gain": 0.0, "validation_r": linear, "validation_r_linear": linear}
     for epoch in _epochs(model, train, goals, recipe, seed, recipe.max_epochs, track):
         whole = _predict(model, val)
         for gain in GAINS[1:]:
@@ -161,16 +148,16 @@ def _epochs(
     evaluation mode.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    nears = [blocks_of(section.neighbors[:, : recipe.model.attend]) for section in sections]
     order = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout draws from here, and only inside this block
         for epoch in track(range(1, epochs + 1), epochs, "training"):
             model.train()
             for index in torch.randperm(len(sections), generator=order).tolist():
-                section, goal = sections[index], goals[index]
+                section, goal, near = sections[index], goals[index], nears[index]
                 x = standardized(section.features) if recipe.model.standardize else section.features
-                neighbors = section.neighbors[:, : recipe.model.attend]
-                losses = [recipe.loss(network(x, neighbors), goal) for network in model.networks]
+                losses = [recipe.loss(network(x, near), goal) for network in model.networks]
                 optimizer.zero_grad()
                 torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
@@ -178,35 +165,16 @@ def _epochs(
             yield epoch
 
 
-def cross_fitted_residuals(
-    sections: Sequence[Section], inputs: Inputs, penalty: float, scale: Float[Tensor, " gene"]
-) -> list[Float[Tensor, "spot gene"]]:
-    """Return what ridge misses on sections it was not fitted to, centred, in units of each gene's spread.
-
-    Sections are left out in turn (in five parts where there are more); a lone section keeps its own fit.
-    """
-    parts = min(CROSS_FIT_PARTS, len(sections))
-    residuals: list[Tensor] = [torch.empty(0)] * len(sections)
-    for part in range(parts):
-        inside = [i for i in range(len(sections)) if i % parts == part]
-        others = [s for i, s in enumerate(sections) if i % parts != part] or list(sections)
-        linear = path_over(others, inputs).at(penalty)
-        for i in inside:
-            section = sections[i]
-            missed = section.y - (inputs(section) @ linear.weight.to(section.y) + linear.bias.to(section.y))
-            residuals[i] = (missed - missed.mean(0)) / scale
-    return residuals
-
-
-def _linear_inputs(recipe: TeacherRecipe) -> Inputs:
-    return lambda section: linear_inputs(section.features, section.neighbors, recipe.model)
-
-
-def _prepared(sections: Sequence[Section], recipe: TeacherRecipe, penalty: float, seed: int) -> MisoModel:
+def _prepared(
+    sections: Sequence[Section], recipe: TeacherRecipe, seed: int
+) -> tuple[MisoModel, list[Float[Tensor, "spot program"]], int]:
+    """Make a model with its linear part, and what that misses of each program: the network's goals."""
     model = _new_model(sections, recipe, seed)
-    model.set_linear(path_over(sections, _linear_inputs(recipe)).at(penalty))
-    model.scale.copy_(torch.cat([s.y - s.y.mean(0) for s in sections]).std(0).clamp(min=1e-6))
-    return model.eval()
+    fit = fit_programs(sections, lambda s: linear_inputs(s.features, s.neighbors, recipe.model))
+    model.set_linear(fit.linear, fit.programs)
+    mixed = recipe.model.programs
+    goals = [F.pad(missed[:, :mixed], (0, max(0, mixed - missed.shape[1]))) for missed in fit.missed]
+    return model.eval(), [goal.to(model.gain) for goal in goals], fit.used
 
 
 def _new_model(sections: Sequence[Section], recipe: TeacherRecipe, seed: int) -> MisoModel:

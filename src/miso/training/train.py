@@ -11,6 +11,7 @@ from miso.training.config import TrainConfig
 from miso.training.device import choose_device
 from miso.training.distill import taught_by
 from miso.training.folds import train_student_fold, train_teacher_fold
+from miso.training.losses import losses
 from miso.training.run import Tell, open_splits, open_training_cohort, required, run_folds
 
 
@@ -54,4 +55,11 @@ def _check(config: TrainConfig) -> None:
         value = getattr(config, key)
         if value is not None and value < least:
             raise ConfigError(f"{key} must be at least {least}, not {value}")
+    if config.loss is not None:
+        losses[config.loss]
+        if config.model != "miso" or config.preset != "published":
+            raise ConfigError(
+                f"loss={config.loss} needs preset=published: the network of preset=default learns what a "
+                "ridge misses, by its squared error, and a student its teachers' labels"
+            )
     choose_device(config.device)
