@@ -8,6 +8,7 @@ import typer
 
 from miso.errors import MisoError
 from miso.verbs import (
+    add_table,
     benchmark,
     demo,
     doctor,
@@ -48,6 +49,7 @@ VERBS = (
     rewrite_slide,
     process_data,
     process_her2st,
+    add_table,
     train,
     generate_distillation_labels,
     predict,

@@ -19,17 +19,18 @@ def ceilings(board: Board, *, draws: int = 10, seed: int = 0) -> pd.DataFrame:
     Raises
     ------
     MisoError
-        If the Samples hold no whole counts, which cannot be split.
+        If the target is no transform of counts, or the Samples hold no whole ones: nothing can be split.
     """
+    transform = board.target.transform
+    if transform is None:
+        raise MisoError(f"the target {board.target.name!r} is no transform of counts, which could be split")
     parts = []
     for fold, parts_of_fold in enumerate(board.folds):
         for name in parts_of_fold["test"]:
             sample = board.samples[name]
             counts = dense_counts(sample.adata, board.genes)
             try:
-                value = noise_ceiling(
-                    counts, total_counts(sample), board.target.transform, draws=draws, seed=seed
-                )
+                value = noise_ceiling(counts, total_counts(sample), transform, draws=draws, seed=seed)
             except MisoError as err:
                 raise MisoError(f"sample {name!r}: {err}") from err
             rows = pd.DataFrame({"gene": board.genes, "value": value})

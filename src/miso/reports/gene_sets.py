@@ -100,6 +100,8 @@ def check_wanted(wanted: Sequence[str]) -> tuple[str, ...]:
 
 def choose_gene_sets(board: Board, wanted: Sequence[str]) -> list[GeneSet]:
     """Make the gene sets that `check_wanted` let through, for a board's genes and folds."""
+    if tuple(wanted) == DEFAULT and board.target.transform is None:
+        wanted = DEFAULT[:1]  # the others are chosen by counts
     return [_choose(board, name) for name in wanted]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from miso.errors import CohortError
 from miso.samples.genes import Missing, choose_genes, read_gene_list
 from miso.samples.sample import MANIFEST, Sample, open_sample
-from miso.samples.targets import Target, targets
+from miso.samples.targets import Target, find_target, target_columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def open_cohort(
     missing
         "error" or "drop": what to do with panel genes that some Sample lacks.
     target
-        Name of the target.
+        Name of the target: a transform of counts, or a table that every Sample has (see `find_target`).
     only
         Names of the samples to take; empty takes all.
 
@@ -70,8 +70,10 @@ def open_cohort(
     _check_tiles(samples)
     _check_stain(samples)
     wanted = list(dict.fromkeys([*read_gene_list(genes), *also])) if genes else None
-    chosen = choose_genes(wanted, {name: sample.adata.var_names for name, sample in samples.items()}, missing)
-    return Cohort(samples=samples, genes=chosen, target=targets[target], wanted=len(wanted or chosen))
+    found = find_target(target, list(samples.values()))
+    there = {name: target_columns(sample, found) for name, sample in samples.items()}
+    chosen = choose_genes(wanted, there, missing)
+    return Cohort(samples=samples, genes=chosen, target=found, wanted=len(wanted or chosen))
 
 
 def _check_tiles(samples: dict[str, Sample]) -> None:

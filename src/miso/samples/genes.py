@@ -1,7 +1,7 @@
 """Gene lists: read from text or CSV, and found (or not) in the Samples of a cohort."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -47,7 +47,7 @@ def _read_text(path: Path) -> str:
 
 
 def choose_genes(
-    wanted: list[str] | None, available: dict[str, Iterable[str]], missing: Missing
+    wanted: list[str] | None, available: Mapping[str, Iterable[str]], missing: Missing
 ) -> list[str]:
     """Return the genes that a cohort is trained on.
 

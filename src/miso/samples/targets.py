@@ -1,6 +1,6 @@
 """What is predicted, by name: a transform of counts, or a table of the Sample; units travel with values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anndata
@@ -9,8 +9,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.errors import CohortError
-from miso.registry import Registry
+from miso.registry import Registry, unknown
 from miso.samples.sample import Sample
+from miso.samples.tables import open_table, table_names
 
 Values = Float[NDArray[np.float32], "spot gene"]
 
@@ -19,13 +20,14 @@ Values = Float[NDArray[np.float32], "spot gene"]
 class Target:
     """A named target: its units, whether it can be negative, and how a spot's counts become it.
 
-    `transform` takes (counts of the wanted genes, total counts of the spot over all genes).
+    `transform` takes (counts of the wanted genes, total counts of the spot over all genes); a target without
+    one is the table of that name that every Sample has.
     """
 
     name: str
     units: str
     nonnegative: bool
-    transform: Callable[[Values, Values], Values]
+    transform: Callable[[Values, Values], Values] | None
 
 
 targets: Registry[Target] = Registry("target", "miso.targets", CohortError)
@@ -54,11 +56,43 @@ _file(
 )
 
 
+def find_target(name: str, samples: Sequence[Sample]) -> Target:
+    """Find a target: a transform of counts, or a table of that name that every Sample has.
+
+    Raises
+    ------
+    CohortError
+        If it is neither, or the tables have different units.
+    """
+    tables = sorted(set.intersection(*(set(table_names(sample)) for sample in samples)))
+    if name not in tables:
+        known = [*targets, *tables]
+        if name not in known:
+            raise CohortError(f"{unknown('target', name, known)} (of tables, those that every Sample has)")
+        return targets[name]
+    found = [open_table(sample, name) for sample in samples]
+    units = sorted({table.units for table in found})
+    if len(units) > 1:
+        raise CohortError(f"the tables {name!r} have different units: {', '.join(units)}")
+    nonnegative = all(bool((table.values.to_numpy() >= 0).all()) for table in found)
+    return Target(name=name, units=units[0], nonnegative=nonnegative, transform=None)
+
+
+def target_columns(sample: Sample, target: Target) -> list[str]:
+    """Name what of a Sample can be predicted: its genes, or the columns of the target's table."""
+    if target.transform is None:
+        return list(open_table(sample, target.name).values.columns)
+    return list(sample.adata.var_names)
+
+
 def target_values(sample: Sample, target: Target, genes: list[str]) -> Values:
     """Return a Sample's target, one row a spot; the columns follow `genes`, all of which it must have.
 
-    Counts are scaled by the spot's total over *all* genes measured, not over the panel.
+    Counts are scaled by the spot's total over *all* genes measured, not over the panel. A table's
+    columns are taken as they are.
     """
+    if target.transform is None:
+        return open_table(sample, target.name).values[genes].to_numpy(dtype=np.float32)
     counts = dense_counts(sample.adata, genes)
     total = np.asarray(sample.adata.X.sum(axis=1), dtype=np.float32).reshape(-1, 1)
     return target.transform(counts, total).astype(np.float32)

@@ -40,7 +40,8 @@ class TrainConfig:
         JSON file, `her2st_folds`, `leave_one_sample_out` or `leave_one_patient_out`; a student takes those of
         its teachers.
     target
-        `raw`, `log1p`, `log1p_cp10k`; a student takes its teachers'.
+        `raw`, `log1p`, `log1p_cp10k`, or a table that every Sample has (`miso add-table`); a student takes
+        its teachers'.
     preset
         `default` or `published`.
     loss

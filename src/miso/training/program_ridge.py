@@ -54,11 +54,12 @@ class ProgramFit:
     used: int
 
 
-def fit_programs(sections: Sequence[Section], inputs: Inputs) -> ProgramFit:
+def fit_programs(sections: Sequence[Section], inputs: Inputs, errors: float = ERRORS) -> ProgramFit:
     """Fit to sections; levels that differ between them are not learnt from.
 
     Sections are left out in up to five parts, those of a patient together; a lone section is cut into four
-    pieces that lie together, of which one is left out at a time.
+    pieces that lie together, of which one is left out at a time. `errors` is how many standard errors what a
+    program gains has to be above chance.
     """
     x, y = [inputs(s).cpu().double() for s in sections], [s.y.cpu().double() for s in sections]
     mean_x, mean_y = torch.cat(x).mean(0), torch.cat(y).mean(0)
@@ -67,11 +68,12 @@ def fit_programs(sections: Sequence[Section], inputs: Inputs) -> ProgramFit:
     profiles = _principal_axes([each / scale for each in y])[:MOST_PROGRAMS]
     values = [each / scale @ profiles.T for each in y]
     if len(sections) > 1:
-        fit = _fit(x, values, _parts(sections))
+        fit = _fit(x, values, _parts(sections), errors)
         missed = fit.missed
     else:
         pieces = _pieces(sections[0])
-        fit = _fit([x[0][rows] for rows in pieces], [values[0][rows] for rows in pieces], range(len(pieces)))
+        x, values = ([each[0][rows] for rows in pieces] for each in (x, values))
+        fit = _fit(x, values, range(len(pieces)), errors)
         missed = [torch.cat(fit.missed)[torch.cat(pieces).argsort()]]
     weight = fit.weight @ (profiles * scale)
     return ProgramFit(
@@ -142,7 +144,10 @@ class _Moments:
 
 
 def _fit(
-    x: Sequence[Float[Tensor, "spot dim"]], c: Sequence[Float[Tensor, "spot program"]], parts: Sequence[int]
+    x: Sequence[Float[Tensor, "spot dim"]],
+    c: Sequence[Float[Tensor, "spot program"]],
+    parts: Sequence[int],
+    errors: float,
 ) -> _Fit:
     turn = _row_space(x)
     x = [each @ turn for each in x]
@@ -153,7 +158,7 @@ def _fit(
     whole = reduce(_Moments.__add__, out.values())
     weights = {part: (whole - moments).ridge() for part, moments in out.items()}
     left_out = [(weights[part], moments) for part, moments in out.items()]
-    penalty, factor = _choose(left_out, torch.cat(list(c)).var(0))
+    penalty, factor = _choose(left_out, errors**2 * torch.cat(list(c)).var(0))
     missed = [
         values - each @ _of_choice(weights[part], penalty, factor)
         for part, each, values in zip(parts, x, c, strict=True)
@@ -163,19 +168,20 @@ def _fit(
 
 def _choose(
     left_out: Sequence[tuple[Float[Tensor, "penalty dim program"], _Moments]],
-    variance: Float[Tensor, " program"],
+    least: Float[Tensor, " program"],
 ) -> tuple[Int[Tensor, " program"], Float[Tensor, " program"]]:
     """For each program, the penalty and the factor in [0, 1] that leave the least error on what is left out.
 
     For values c, predictions p and a factor s that error is |c|² − 2 s p·c + s² |p|², least at p·c / |p|².
-    If p had nothing to do with c, p·c / |p| would have the variance of c.
+    A program that does not gain more than `least` gets the factor 0. (If p had nothing to do with c,
+    p·c / |p| would have the variance of c.)
     """
     along = reduce(torch.add, ((w * moments.xc).sum(1) for w, moments in left_out))
     square = reduce(torch.add, ((w * (moments.xx @ w)).sum(1) for w, moments in left_out))
     factor = (along / square.clamp(min=1e-12)).clamp(0, 1)
     gained, penalty = (2 * factor * along - factor**2 * square).max(0)
     best = factor.gather(0, penalty[None])[0]
-    return penalty, torch.where(gained > ERRORS**2 * variance, best, 0.0)
+    return penalty, torch.where(gained > least, best, 0.0)
 
 
 def _of_choice(

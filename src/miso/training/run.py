@@ -12,6 +12,7 @@ import torch
 from miso.errors import ConfigError, SplitError
 from miso.launch.progress import Track, silent
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
+from miso.samples.tables import open_table
 from miso.training.config import TrainConfig
 from miso.training.device import choose_device
 from miso.training.folder import RunFolder
@@ -136,10 +137,17 @@ def fingerprints(config: TrainConfig, cohort: Cohort) -> dict[str, Any]:
         "genes_sha256": hashlib.sha256("\n".join(cohort.genes).encode()).hexdigest()[:16],
         "samples": {name: sample.manifest["settings"] for name, sample in cohort.samples.items()},
     }
+    if cohort.target.transform is None:
+        inputs["table"] = {name: _sha256(sample, config.target) for name, sample in cohort.samples.items()}
     if config.model == "patch":
         taught = [sample for sample in cohort.samples.values() if config.labels in sample.label_sets]
         inputs["labels"] = {sample.name: sample.labels(config.labels).fingerprints() for sample in taught}
     return inputs
+
+
+def _sha256(sample: Sample, table: str) -> str:
+    values = open_table(sample, table).values
+    return hashlib.sha256(values.to_numpy().tobytes() + "\n".join(values.columns).encode()).hexdigest()[:16]
 
 
 def empty_table() -> pd.DataFrame:
