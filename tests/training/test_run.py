@@ -70,7 +70,7 @@ def test_metrics_are_tidy_and_only_of_test_sections(run: Path) -> None:
     assert set(zip(metrics["fold"], metrics["sample"], strict=True)) == {(0, "D1"), (1, "C1")}
     keys = ["repeat", "fold", "sample", "model", "gene", "metric"]
     assert not metrics.duplicated(keys).any()
-    assert len(metrics) == 2 * 7 * 8 * len(list(registered))  # folds, models, genes, metrics
+    assert len(metrics) == 2 * 8 * 8 * len(list(registered))  # folds, models, genes, metrics
     assert set(metrics["target"]) == {"raw"}
 
 

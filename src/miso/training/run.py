@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -160,6 +161,6 @@ def empty_table() -> pd.DataFrame:
 def _in_words(table: pd.DataFrame) -> str:
     r = table[table["metric"] == "pearson"].groupby("model", sort=False)["value"].mean()
     return (
-        ", ".join(f"{name} r = {value:.3f}" for name, value in r.items())
+        ", ".join(f"{name} r = {value:.3f}" for name, value in r.items() if np.isfinite(value))
         or "trained for use, nothing held out"
     )
