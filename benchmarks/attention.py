@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.spatial import KDTree
-from torch import Tensor
+from torch import Tensor, nn
 
 from miso.models.attention import LocalAttention, Network, NetworkConfig
 from miso.models.neighborhood import Blocks, blocks_of
@@ -141,7 +141,7 @@ def child(what: str, which: str, file: str, args: argparse.Namespace) -> None:
     peak = (
         torch.cuda.max_memory_allocated() / 1e9
         if device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     )
     took = {"wall_s": time.monotonic() - begun, "cpu_s": time.process_time() - cpu, "peak_gb": peak}
     print(json.dumps(took))
@@ -166,9 +166,9 @@ def step(network: Network, x: Tensor, near: Blocks, goal: Tensor) -> None:
 class Gathered(LocalAttention):
     """The published way: keys and values of every spot's neighbours, gathered for all spots at once."""
 
-    def forward(self, x: Tensor, blocks: Blocks) -> Tensor:
+    def forward(self, norm: nn.LayerNorm, x: Tensor, blocks: Blocks) -> Tensor:
         """Attend; `blocks.keys` are the lists."""
-        query, key, value = self.to_qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
+        query, key, value = self.to_qkv(norm(x)).view(len(x), 3, self.heads, -1).unbind(1)
         key, value = key[blocks.keys], value[blocks.keys]  # (spot, k, head, dim)
         scores = torch.einsum("shd,skhd->shk", query, key) / query.shape[-1] ** 0.5
         mixed = torch.einsum("shk,skhd->shd", scores.softmax(-1), value)

@@ -28,6 +28,10 @@ def gathered(query, key, value, lists):
     return torch.einsum("shk,skhd->shd", scores.softmax(-1), value[lists])
 
 
+def in_blocks(query, key, value, blocks):
+    return attend(torch.stack([query, key, value], dim=1)[blocks.order], blocks)[blocks.place]
+
+
 def reading(state, x, lists, config):
     """Read decision 5 again in plain PyTorch: embedding, blocks, head; nothing of the package is used."""
 
@@ -104,7 +108,7 @@ def test_blocks_attend_as_gathering_does_and_so_do_gradients(n, k, seed):
     *inputs, grad = parts
     blocks = blocks_of(lists)
     ours, theirs = ([t.clone().requires_grad_() for t in inputs] for _ in range(2))
-    mixed = attend(*(t[blocks.order] for t in ours), blocks)[blocks.place]
+    mixed = in_blocks(*ours, blocks)
     expected = gathered(*theirs, lists)
     torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-12)
     mixed.backward(grad)
@@ -121,7 +125,7 @@ def test_gradients_in_single_precision_are_those_of_gathering(monkeypatch):
     for mine, other in zip(ours, theirs, strict=True):
         other.data = mine.data.clone()
     blocks = blocks_of(lists)
-    attend(*(t[blocks.order] for t in ours), blocks)[blocks.place].square().sum().backward()
+    in_blocks(*ours, blocks).square().sum().backward()
     gathered(*theirs, lists).square().sum().backward()
     for mine, other in zip(ours, theirs, strict=True):
         assert (mine.grad - other.grad).norm() <= 1e-5 * other.grad.norm()
@@ -131,7 +135,7 @@ def test_a_spot_that_a_list_names_twice_has_twice_the_weight():
     lists = torch.tensor([[0, 1, 1], [1, 0, 2], [2, 2, 2]])
     query, key, value = (torch.randn(3, 2, 4, dtype=torch.float64) for _ in range(3))
     blocks = blocks_of(lists)
-    found = attend(query[blocks.order], key[blocks.order], value[blocks.order], blocks)[blocks.place]
+    found = in_blocks(query, key, value, blocks)
     torch.testing.assert_close(found, gathered(query, key, value, lists))
 
 
@@ -141,7 +145,7 @@ def test_pieces_of_tissue_that_do_not_touch_are_no_trouble():
     torch.manual_seed(0)
     query, key, value = (torch.randn(74, 2, 4, dtype=torch.float64) for _ in range(3))
     blocks = blocks_of(lists)
-    found = attend(query[blocks.order], key[blocks.order], value[blocks.order], blocks)[blocks.place]
+    found = in_blocks(query, key, value, blocks)
     torch.testing.assert_close(found, gathered(query, key, value, lists))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from miso.models.block_attention import attend
 from miso.models.neighborhood import Blocks, blocks_of, parts_with_surroundings
+from miso.models.norm_linear import norm_linear
 
 AT_ONCE = 16_384
 """Spots that are predicted together, their surroundings aside."""
@@ -28,7 +29,10 @@ class NetworkConfig:
 
 
 class LocalAttention(nn.Module):
-    """Multi-head attention from each spot to its k neighbours (itself among them), without positions."""
+    """Multi-head attention from each spot to its k neighbours (itself among them), without positions.
+
+    The rows are normalised on the way in, by the norm of the block.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -40,10 +44,12 @@ class LocalAttention(nn.Module):
         self.to_qkv = nn.Linear(config.embed_dim, 3 * config.attention_dim)
         self.to_out = nn.Linear(config.attention_dim, config.embed_dim, bias=False)
 
-    def forward(self, x: Float[Tensor, "place dim"], blocks: Blocks) -> Float[Tensor, "place dim"]:
+    def forward(
+        self, norm: nn.LayerNorm, x: Float[Tensor, "place dim"], blocks: Blocks
+    ) -> Float[Tensor, "place dim"]:
         """Attend; the rows of `x` are in the blocks' order."""
-        query, key, value = self.to_qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
-        mixed = attend(query, key, value, blocks)  # (place, head, dim)
+        qkv = norm_linear(norm, self.to_qkv, x).view(len(x), 3, self.heads, -1)
+        mixed = attend(qkv, blocks)  # (place, head, dim)
         out: Tensor = self.to_out(mixed.flatten(1))
         return out
 
@@ -61,8 +67,15 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "place dim"], blocks: Blocks) -> Float[Tensor, "place dim"]:
         """Refine each spot with what its neighbours say."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), blocks))
-        out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = x + self.dropout(self.attention(self.attention_norm, x, blocks))
+        out: Tensor = x + self.dropout(self.fed_forward(x))
+        return out
+
+    def fed_forward(self, x: Float[Tensor, "place dim"]) -> Float[Tensor, "place dim"]:
+        """Pass each spot on by itself, normalised."""
+        if isinstance(self.feed_forward, nn.Linear):
+            return norm_linear(self.feed_forward_norm, self.feed_forward, x)
+        out: Tensor = self.feed_forward(self.feed_forward_norm(x))
         return out
 
 

@@ -14,48 +14,47 @@ AT_ONCE = 32
 AT_ONCE_ON_GPU = 1024
 
 
-def attend(
-    query: Float[Tensor, "place head dim"],
-    key: Float[Tensor, "place head dim"],
-    value: Float[Tensor, "place head dim"],
-    blocks: Blocks,
-) -> Float[Tensor, "place head dim"]:
+def attend(qkv: Float[Tensor, "place 3 head dim"], blocks: Blocks) -> Float[Tensor, "place head dim"]:
     """Mix the values of each spot's neighbours by softmax(query · key / √dim).
 
     The same, to rounding, as gathering every spot's neighbours (Vaswani et al., 2017, over a list instead of
     a sequence). Backward computes the weights again: what is kept grows with spots, not with neighbours.
+
+    Parameters
+    ----------
+    qkv
+        Query, key and value of each spot, in the blocks' order.
     """
-    mixed: Tensor = _Attend.apply(query, key, value, blocks)  # type: ignore[no-untyped-call]
+    mixed: Tensor = _Attend.apply(qkv, blocks)  # type: ignore[no-untyped-call]
     return mixed
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, value, blocks):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(query, key, value)
+    def forward(ctx, qkv, blocks):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(qkv)
         ctx.blocks = blocks
+        query, key, value = qkv.unbind(1)
         mixed = torch.empty_like(query, memory_format=torch.contiguous_format)
-        for rows, part in _parts(blocks, len(query)):
+        for rows, part in _parts(blocks, len(qkv)):
             keys = blocks.keys[part]
             mixed[rows] = _mix(query[rows], key[keys], value[keys], blocks.times[part])
         return mixed
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        query, key, value = ctx.saved_tensors
-        blocks = ctx.blocks
-        to_query, to_key, to_value = (
-            torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in (query, key, value)
-        )
-        for rows, part in _parts(blocks, len(query)):
+        (qkv,), blocks = ctx.saved_tensors, ctx.blocks
+        query, key, value = qkv.unbind(1)
+        total = torch.zeros_like(qkv)
+        for rows, part in _parts(blocks, len(qkv)):
             keys = blocks.keys[part]
             q, k, v = (t.detach().requires_grad_() for t in (query[rows], key[keys], value[keys]))
             with torch.enable_grad():
                 mixed = _mix(q, k, v, blocks.times[part])
-            to_query[rows], to_k, to_v = torch.autograd.grad(mixed, (q, k, v), grad[rows])
-            to_key.index_add_(0, keys.flatten(), to_k.flatten(0, 1))
-            to_value.index_add_(0, keys.flatten(), to_v.flatten(0, 1))
-        return to_query, to_key, to_value, None
+            total[rows, 0], to_key, to_value = torch.autograd.grad(mixed, (q, k, v), grad[rows])
+            total[:, 1].index_add_(0, keys.flatten(), to_key.flatten(0, 1))
+            total[:, 2].index_add_(0, keys.flatten(), to_value.flatten(0, 1))
+        return total, None
 
 
 def _parts(blocks: Blocks, places: int) -> Iterator[tuple[slice, slice]]:

@@ -1,0 +1,39 @@
+"""LayerNorm, then a linear layer, as one step that keeps its input alone: the normalised rows are made again.
+
+In the published network they are a fifth of what a training step keeps, and cost a hundredth of its time.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def norm_linear(
+    norm: nn.LayerNorm, linear: nn.Linear, x: Float[Tensor, "row dim"]
+) -> Float[Tensor, "row out"]:
+    """Return `linear(norm(x))`."""
+    out: Tensor = _NormLinear.apply(  # type: ignore[no-untyped-call]
+        x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps
+    )
+    return out
+
+
+class _NormLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gain, shift, weight, bias, eps):  # type: ignore[no-untyped-def]
+        normed, mean, scale = torch.native_layer_norm(x, gain.shape, gain, shift, eps)
+        ctx.save_for_backward(x, mean, scale, gain, shift, weight)
+        ctx.eps = eps
+        return F.linear(normed, weight, bias)
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        x, mean, scale, gain, shift, weight = ctx.saved_tensors
+        normed = torch.native_layer_norm(x, gain.shape, gain, shift, ctx.eps)[0]
+        to_weight = grad.T @ normed
+        del normed
+        to_x, to_gain, to_shift = torch.ops.aten.native_layer_norm_backward(
+            grad @ weight, x, gain.shape, mean, scale, gain, shift, [True, True, True]
+        )
+        return to_x, to_gain, to_shift, to_weight, grad.sum(0), None
