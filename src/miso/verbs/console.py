@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -57,10 +57,12 @@ def timed(times: dict[str, float], stage: str) -> Iterator[None]:
 
 
 def show_table(title: str, columns: list[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table of results on stdout."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    """Print a table of results on stdout; on a narrow screen headings fold, and figures are never cut."""
+    table, rows = Table(title=title, title_justify="left", header_style="bold"), list(rows)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        widest = max((len(row[index]) for row in rows), default=0)
+        justify: JustifyMethod = "left" if index == 0 else "right"
+        table.add_column(column, justify=justify, min_width=widest, overflow="fold")
     for row in rows:
         table.add_row(*row)
     out.print(table)
