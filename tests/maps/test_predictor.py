@@ -14,7 +14,7 @@ from PIL import Image
 import miso
 from miso.encoders import Encoder
 from miso.errors import CheckpointError
-from miso.maps.predictor import known_slide
+from miso.maps.as_trained import slide_in_cohort
 from miso.models import load_checkpoint
 from miso.samples import Sample, open_cohort
 from miso.samples.sample import slide_fingerprint
@@ -112,11 +112,11 @@ def test_an_unfinished_run_does_not_speak(runs: Path, tmp_path: Path) -> None:
 
 
 def test_a_slide_of_the_cohort_is_recognised_with_its_resolution(runs: Path, c1: Sample) -> None:
-    found = known_slide(miso.load(runs / "teachers"), slide_fingerprint(c1))
+    found = slide_in_cohort(miso.load(runs / "teachers").first, slide_fingerprint(c1))
     assert found is not None
     assert found[0] == "C1"
     assert found[1]["mpp"] == c1.mpp
-    assert known_slide(miso.load(runs / "teachers"), "0" * 16) is None
+    assert slide_in_cohort(miso.load(runs / "teachers").first, "0" * 16) is None
 
 
 def test_bare_features_go_through_the_bare_model(runs: Path, c1: Sample) -> None:

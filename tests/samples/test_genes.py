@@ -83,3 +83,8 @@ def test_a_panel_of_another_species_is_refused_even_when_genes_may_be_dropped(mi
         CohortError, match=r"none of the 2 genes of the panel \(first: 'Krt8'\) .* same species"
     ):
         choose_genes(["Krt8", "Cd3d"], AVAILABLE, missing)
+
+
+def test_masked_genes_are_the_union_and_a_panel_keeps_what_any_sample_has():
+    assert choose_genes(None, AVAILABLE, "mask") == ["KRT8", "CD3D", "ACTB", "MS4A1"]
+    assert choose_genes(["MS4A1", "XIST", "KRT8"], AVAILABLE, "mask") == ["MS4A1", "KRT8"]

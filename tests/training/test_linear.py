@@ -8,7 +8,7 @@ from torch import Tensor
 
 from miso.models.ridge import RidgePath
 from miso.scores.metrics import mean_pearson
-from miso.training.linear import DEFAULT_PENALTY, PENALTIES, choose_penalty
+from miso.training.linear import DEFAULT_PENALTY, PENALTIES, choose_penalty, path_over
 from miso.training.sections import Section
 
 
@@ -26,3 +26,22 @@ def test_the_penalty_is_the_best_one_on_validation(sections: list[Section]) -> N
         chosen = choose_penalty(sections[:2], val, inputs)
         assert score(chosen, val) == max(score(penalty, val) for penalty in PENALTIES)
     assert choose_penalty(sections[:2], [], inputs) == DEFAULT_PENALTY  # nobody to ask
+
+
+def test_a_gene_is_fitted_on_the_sections_that_measured_it(sections: list[Section]) -> None:
+    lacking = replace(sections[1], y=sections[1].y.clone())
+    lacking.y[:, [0, 3]] = torch.nan
+    nowhere = [replace(s, y=s.y.clone()) for s in (sections[0], lacking)]
+    for section in nowhere:
+        section.y[:, 5] = torch.nan
+    found = path_over(nowhere, inputs).at(1.0)
+    both = path_over(sections[:2], inputs).at(1.0)
+    alone = path_over(sections[:1], inputs).at(1.0)
+    for gene in range(8):
+        expected = alone if gene in (0, 3) else both
+        if gene == 5:
+            assert not found.weight[:, gene].any()
+            assert found.bias[gene] == 0
+            continue
+        torch.testing.assert_close(found.weight[:, gene], expected.weight[:, gene], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.bias[gene], expected.bias[gene], atol=1e-4, rtol=1e-5)

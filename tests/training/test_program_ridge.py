@@ -137,3 +137,19 @@ def test_a_lone_section_is_cut_into_pieces_and_its_spots_stay_in_their_order() -
     left_out = centred / spread @ axes - fit.missed[0]
     for program in range(fit.used):  # what pieces left out say agrees with the whole, spot by spot
         assert np.corrcoef(values[:, program], left_out[:, program])[0, 1] > 0.9
+
+
+def test_genes_that_some_sections_lack_are_learnt_from_the_others() -> None:
+    *train, test = cohort(5, noise=1.0)
+    masked = [replace(s, y=s.y.clone()) for s in train]
+    masked[0].y[:, :10] = torch.nan
+    masked[1].y[:, 20:] = torch.nan
+    whole, part = (fit_programs(of, inputs).linear(test.features) for of in (train, masked))
+    assert torch.isfinite(part).all()
+    assert r(part, test) > r(whole, test) - 0.02
+    never = [replace(s, y=s.y.clone()) for s in train]
+    for section in never:
+        section.y[:, 0] = torch.nan
+    predicted = fit_programs(never, inputs).linear(test.features)
+    torch.testing.assert_close(predicted[:, 0], torch.zeros(SPOTS), atol=1e-5, rtol=0)
+    assert r(predicted[:, 1:], replace(test, y=test.y[:, 1:])) > r(whole, test) - 0.02

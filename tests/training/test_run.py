@@ -313,3 +313,30 @@ def test_another_target_changes_what_is_learnt_and_its_units(configure: Configur
     found = load_checkpoint(checkpoint(config))
     assert (found.target, found.units) == ("log1p_cp10k", "ln(1 + counts per 10,000)")
     assert set(table(config)["target"]) == {"log1p_cp10k"}
+
+
+def test_samples_of_different_panels_train_together(
+    configure: Configure, samples: Path, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(samples, mixed)
+    file = mixed / "B1" / "adata.h5ad"
+    adata = anndata.read_h5ad(file)
+    adata[:, [gene != "SEEN0" for gene in adata.var_names]].copy().write_h5ad(file)
+    config = configure(mixed, baselines=True)
+    train(config)
+    assert "SEEN0" not in set(table(config)["gene"])  # by default genes are those that all have
+    masked = configure(mixed, baselines=True, run_dir=str(tmp_path / "masked"))
+    masked.cohort.missing = "mask"
+    train(masked)
+    r = table(masked).query("metric == 'pearson' and gene == 'SEEN0'").set_index("model")["value"]
+    assert r["miso"] > 0.5
+    assert r["stain+ridge"] > 0.5
+    assert load_checkpoint(checkpoint(masked)).genes[0] == "SEEN0"
+
+
+def test_a_loss_by_name_trains_the_published_network_and_no_other(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="needs preset=published"):
+        train(configure(loss="pearson"))
+    with pytest.raises(ConfigError, match="unknown loss 'pearsn'"):
+        train(configure(loss="pearsn", preset="published"))

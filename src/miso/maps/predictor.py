@@ -1,6 +1,5 @@
 """Trained models put to use: one checkpoint, or the mean over the folds of a run."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from miso.encoders import Encoder, load_encoder
-from miso.encoders.precision import precision_of, with_precision
+from miso.encoders import Encoder
 from miso.errors import CheckpointError
 from miso.geometry import TileSpec
 from miso.launch.provenance import fingerprint
+from miso.maps.as_trained import encoder_as_trained, held_out, slide_in_cohort, stained_as_trained
 from miso.maps.expression_map import ExpressionMap
 from miso.maps.fit import (
     check_alike,
@@ -29,15 +28,11 @@ from miso.maps.fit import (
 from miso.maps.predicted import as_anndata
 from miso.maps.super_resolve import super_resolve
 from miso.models import Checkpoint, MisoModel, PatchModel
-from miso.models.encoder_id import name_and_revision
 from miso.models.reliability import untested
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
 from miso.samples.sample import slide_fingerprint
 from miso.slides import Slide
-from miso.slides.restained import RestainedSlide
-from miso.slides.stain_norm import make_stain_transform
-from miso.slides.stain_reference import StainReference
 
 BATCH = 32
 """Tiles whose patches are predicted at a time."""
@@ -83,9 +78,9 @@ class Predictor:
             If every checkpoint has seen the slide, unless `in_sample` says that this is meant; what comes of
             it is then marked.
         """
-        if known_slide(self, print_of) is None:
+        if slide_in_cohort(self.first, print_of) is None:
             return self
-        honest = [c for c in self.checkpoints if _held_out(c, print_of)]
+        honest = [c for c in self.checkpoints if held_out(c, print_of)]
         if not honest and not in_sample:
             raise CheckpointError(
                 f"every fold of {self.path} has seen this section, so a prediction would be too good to be "
@@ -230,7 +225,7 @@ class Predictor:
         check_encoder(self.first, encoder)
         speaking = self.for_slide(fingerprint(slide.path), in_sample=in_sample)
         return super_resolve(
-            self._restained(slide),
+            stained_as_trained(slide, self.first),
             encoder,
             speaking,
             out,
@@ -241,18 +236,7 @@ class Predictor:
 
     def load_encoder(self, device: torch.device | str = "cpu") -> Encoder:
         """Load the encoder that the run was trained on, in the precision that its features had."""
-        encoder = load_encoder(name_and_revision(self.first.encoder)[0])
-        encoder.module.to(device)
-        return with_precision(encoder, precision_of(self.first.encoder))
-
-    def _restained(self, slide: Slide) -> Slide:
-        """Bring a slide to the stain that the cohort was brought to."""
-        stain = self.first.stain
-        if stain["method"] == "none":
-            return slide
-        text = json.dumps({"schema": 1, **stain["reference"]})
-        reference = StainReference.from_json(text, "the checkpoint's stain")
-        return RestainedSlide(slide, make_stain_transform(slide, stain["method"], reference))
+        return encoder_as_trained(self.first, device)
 
     def provenance(self) -> dict[str, Any]:
         """Say which checkpoints speak, and what they were trained on."""
@@ -290,16 +274,3 @@ class Predictor:
             features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
             parts.append(weights @ self.predict_patches(features, reference))  # (spot, gene)
         return np.concatenate(parts)
-
-
-def known_slide(predictor: Predictor, print_of: str) -> tuple[str, dict[str, Any]] | None:
-    """Recognise a slide of the run's cohort: its sample and what is known of it (mpp and source)."""
-    for name, record in predictor.first.slides.items():
-        if record["fingerprint"] == print_of:
-            return name, dict(record)
-    return None
-
-
-def _held_out(checkpoint: Checkpoint, print_of: str) -> bool:
-    names = {name for name, record in checkpoint.slides.items() if record["fingerprint"] == print_of}
-    return bool(names & set(checkpoint.held_out))

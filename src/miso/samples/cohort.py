@@ -18,6 +18,7 @@ class Cohort:
     genes: list[str]
     target: Target
     wanted: int
+    missing: Missing = "error"
 
     @property
     def patients(self) -> dict[str, str]:
@@ -45,7 +46,7 @@ def open_cohort(
     also
         Genes added to that list.
     missing
-        "error" or "drop": what to do with panel genes that some Sample lacks.
+        "error", "drop" or "mask": what to do with genes that some Sample lacks (see `choose_genes`).
     target
         Name of the target: a transform of counts, or a table that every Sample has (see `find_target`).
     only
@@ -73,7 +74,7 @@ def open_cohort(
     found = find_target(target, list(samples.values()))
     there = {name: target_columns(sample, found) for name, sample in samples.items()}
     chosen = choose_genes(wanted, there, missing)
-    return Cohort(samples=samples, genes=chosen, target=found, wanted=len(wanted or chosen))
+    return Cohort(samples=samples, genes=chosen, target=found, wanted=len(wanted or chosen), missing=missing)
 
 
 def _check_tiles(samples: dict[str, Sample]) -> None:

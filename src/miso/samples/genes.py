@@ -8,7 +8,7 @@ from typing import Literal
 
 from miso.errors import CohortError
 
-Missing = Literal["error", "drop"]
+Missing = Literal["error", "drop", "mask"]
 HER2ST_PANEL = "her2st_panel"
 """The 785 genes of the HER2ST benchmark (Wang et al., Nature Communications 2025)."""
 
@@ -58,7 +58,8 @@ def choose_genes(
     available
         Genes of each Sample, by its name.
     missing
-        What to do with a panel gene that some Sample lacks.
+        What to do with a gene that some Sample lacks: refuse a panel that names one, drop it, or keep it and
+        learn it from the Samples that have it ("mask": without a panel, the union of all genes).
 
     Raises
     ------
@@ -66,14 +67,14 @@ def choose_genes(
         If the panel matches nothing, lacks genes that may not be dropped, or no gene is shared at all.
     """
     sets = {name: set(genes) for name, genes in available.items()}
-    shared = set.intersection(*sets.values())
+    shared = (set.union if missing == "mask" else set.intersection)(*sets.values())
     if wanted is None:
         if not shared:
             raise CohortError(
                 f"no gene is in every sample ({', '.join(sorted(sets))}); are they of one species and kind?"
             )
-        first = next(iter(available.values()))
-        return [gene for gene in first if gene in shared]
+        every = dict.fromkeys(gene for genes in available.values() for gene in genes)
+        return [gene for gene in every if gene in shared]
     kept = [gene for gene in wanted if gene in shared]
     if not kept:
         example = next(iter(next(iter(sets.values()))), "none")

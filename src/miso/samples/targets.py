@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from miso.errors import CohortError
 from miso.registry import Registry, unknown
+from miso.samples.genes import Missing
 from miso.samples.sample import Sample
 from miso.samples.tables import open_table, table_names
 
@@ -85,17 +86,29 @@ def target_columns(sample: Sample, target: Target) -> list[str]:
     return list(sample.adata.var_names)
 
 
-def target_values(sample: Sample, target: Target, genes: list[str]) -> Values:
-    """Return a Sample's target, one row a spot; the columns follow `genes`, all of which it must have.
+def target_values(sample: Sample, target: Target, genes: list[str], missing: Missing = "error") -> Values:
+    """Return a Sample's target, one row a spot; the columns follow `genes`.
+
+    Those that the Sample lacks are NaN where `missing` is "mask", and otherwise an error.
 
     Counts are scaled by the spot's total over *all* genes measured, not over the panel. A table's
     columns are taken as they are.
     """
+    if missing == "mask":
+        return _masked(sample, target, genes)
     if target.transform is None:
         return open_table(sample, target.name).values[genes].to_numpy(dtype=np.float32)
     counts = dense_counts(sample.adata, genes)
     total = np.asarray(sample.adata.X.sum(axis=1), dtype=np.float32).reshape(-1, 1)
     return target.transform(counts, total).astype(np.float32)
+
+
+def _masked(sample: Sample, target: Target, genes: list[str]) -> Values:
+    there = set(target_columns(sample, target))
+    own = [gene for gene in genes if gene in there]
+    values = np.full((len(sample.adata), len(genes)), np.nan, dtype=np.float32)
+    values[:, [genes.index(gene) for gene in own]] = target_values(sample, target, own)
+    return values
 
 
 def dense_counts(adata: anndata.AnnData, genes: list[str]) -> Values:

@@ -51,7 +51,7 @@ def predict_baselines(
         "total-count": (_total_count, train, val),
     }
     predicted = {name: [_predict(*arguments, test)] for name, arguments in fitted.items()}
-    mean = torch.cat([s.y for s in (*train, *val)]).mean(0).cpu().numpy()
+    mean = torch.cat([s.y for s in (*train, *val)]).nanmean(0).nan_to_num().cpu().numpy()
     predicted["mean"] = [{s.name: np.tile(mean, (len(s.y), 1)) for s in test}]
     generator = torch.Generator().manual_seed(seed)
     predicted["permutation"] = [

@@ -16,7 +16,8 @@ class CohortConfig:
     also
         Genes added to the list, such as a marker that a benchmark's panel lacks.
     missing
-        `error` or `drop`: what to do with panel genes that some Sample lacks.
+        What to do with genes that some Sample lacks: `error`, `drop`, or `mask`, which learns each from the
+        Samples that have it.
     only
         Names of the Samples to take; empty takes all.
     """

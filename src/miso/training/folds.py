@@ -93,7 +93,7 @@ def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection
         name=name,
         patches=sample.patch_features,
         labels=labels,
-        measured=target_values(sample, job.cohort.target, job.cohort.genes),
+        measured=target_values(sample, job.cohort.target, job.cohort.genes, job.cohort.missing),
         reference=FeatureReference.of_section(sample.patch_features),
     )
 

@@ -1,6 +1,8 @@
 """Ridge on sections: the penalty chosen on validation sections, then fitted on all sections at hand."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,9 +19,44 @@ DEFAULT_PENALTY = 3.0
 Inputs = Callable[[Section], Tensor]
 
 
-def path_over(sections: Sequence[Section], inputs: Inputs) -> RidgePath:
-    """Fit ridge on the spots of some sections together."""
-    return RidgePath(torch.cat([inputs(s) for s in sections]), torch.cat([s.y for s in sections]))
+class Path(Protocol):
+    """Ridge solutions by penalty."""
+
+    def at(self, penalty: float) -> Linear:
+        """Return the solution at a penalty > 0."""
+
+
+def path_over(sections: Sequence[Section], inputs: Inputs) -> Path:
+    """Fit ridge on the spots of some sections together; each gene on the sections that measured it."""
+    x, measured = [inputs(s) for s in sections], torch.stack([s.measured for s in sections])
+    if measured.all():
+        return RidgePath(torch.cat(x), torch.cat([s.y for s in sections]))
+    patterns = [tuple(pattern) for pattern in measured.T.tolist()]  # of each gene, where it was measured
+    paths = []
+    for pattern in dict.fromkeys(patterns):
+        genes = torch.tensor([gene for gene, its in enumerate(patterns) if its == pattern])
+        its = [i for i, there in enumerate(pattern) if there]
+        if its:
+            y = torch.cat([sections[i].y[:, genes] for i in its])
+            paths.append((genes, RidgePath(torch.cat([x[i] for i in its]), y)))
+    return _Patchwork(paths, x[0].shape[1], measured.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Patchwork:
+    """Paths of groups of genes; a gene of none is 0 everywhere."""
+
+    paths: list[tuple[Tensor, RidgePath]]
+    dim: int
+    n_genes: int
+
+    def at(self, penalty: float) -> Linear:
+        """Return the solution at a penalty > 0."""
+        weight, bias = torch.zeros(self.dim, self.n_genes), torch.zeros(self.n_genes)
+        for genes, path in self.paths:
+            linear = path.at(penalty)
+            weight[:, genes], bias[genes] = linear.weight, linear.bias
+        return Linear(weight=weight, bias=bias)
 
 
 def choose_penalty(train: Sequence[Section], val: Sequence[Section], inputs: Inputs) -> float:

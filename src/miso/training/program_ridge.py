@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from miso.models.neighborhood import in_halves
@@ -23,6 +23,8 @@ from miso.training.sections import Section
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """In units of the inputs' total variance, times the number of spots."""
 MOST_PROGRAMS = 128
+LACKING = 0.1
+"""Penalty on amounts of programs that genes not measured would have told, against 1 for a whole profile."""
 PARTS = 5
 """Sections are left out in as many parts at most, those of a patient together."""
 PIECES = 4
@@ -62,11 +64,15 @@ def fit_programs(sections: Sequence[Section], inputs: Inputs, errors: float = ER
     program gains has to be above chance.
     """
     x, y = [inputs(s).cpu().double() for s in sections], [s.y.cpu().double() for s in sections]
-    mean_x, mean_y = torch.cat(x).mean(0), torch.cat(y).mean(0)
-    x, y = [each - each.mean(0) for each in x], [each - each.mean(0) for each in y]
-    scale = torch.cat(y).std(0).clamp(min=1e-6)
-    profiles = _principal_axes([each / scale for each in y])[:MOST_PROGRAMS]
-    values = [each / scale @ profiles.T for each in y]
+    mean_x, mean_y = torch.cat(x).mean(0), torch.cat(y).nanmean(0).nan_to_num()
+    x, y = [each - each.mean(0) for each in x], [(each - each.mean(0)).nan_to_num() for each in y]
+    measured = torch.stack([s.measured.cpu() for s in sections]).double()
+    spots = torch.tensor([float(len(each)) for each in y], dtype=torch.float64)
+    degrees = (spots @ measured - 1).clamp(min=1)
+    scale = (reduce(torch.add, (each.square().sum(0) for each in y)) / degrees).sqrt().clamp(min=1e-6)
+    y = [each / scale for each in y]
+    profiles = _principal_axes(y, (measured.T * spots) @ measured)[:MOST_PROGRAMS]
+    values = [_programs(each, profiles, there.bool()) for each, there in zip(y, measured, strict=True)]
     if len(sections) > 1:
         fit = _fit(x, values, _parts(sections), errors)
         missed = fit.missed
@@ -84,12 +90,32 @@ def fit_programs(sections: Sequence[Section], inputs: Inputs, errors: float = ER
     )
 
 
-def _principal_axes(values: Sequence[Float[Tensor, "spot gene"]]) -> Float[Tensor, "program gene"]:
-    """Principal axes of centred values, the greatest variance first."""
-    _, axes = torch.linalg.eigh(reduce(torch.add, (each.T @ each for each in values)))
+def _principal_axes(
+    values: Sequence[Float[Tensor, "spot gene"]], together: Float[Tensor, "gene gene"]
+) -> Float[Tensor, "program gene"]:
+    """Principal axes of centred values, the greatest variance first.
+
+    Two genes covary over the spots that measured them `together`; where one was not measured, values are 0.
+    """
+    covariance = reduce(torch.add, (each.T @ each for each in values)) / together.clamp(min=1)
+    _, axes = torch.linalg.eigh(covariance)
     most = min(sum(map(len, values)), axes.shape[1])
     principal: Tensor = axes.flip(1)[:, :most].T
     return principal
+
+
+def _programs(
+    values: Float[Tensor, "spot gene"],
+    profiles: Float[Tensor, "program gene"],
+    measured: Bool[Tensor, " gene"],
+) -> Float[Tensor, "spot program"]:
+    """Amounts of programs in each spot: by projection, or where genes lack, the likeliest by the rest."""
+    if measured.all():
+        return values @ profiles.T
+    seen = profiles[:, measured]
+    gram = seen @ seen.T + LACKING * torch.eye(len(seen), dtype=seen.dtype)
+    amounts: Tensor = torch.linalg.solve(gram, seen @ values[:, measured].T).T
+    return amounts
 
 
 def _parts(sections: Sequence[Section]) -> list[int]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import torch
 from miso.errors import ConfigError, SplitError
 from miso.launch.progress import Track, silent
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
+from miso.samples.genes import Missing
 from miso.samples.tables import open_table
 from miso.training.config import TrainConfig
 from miso.training.device import choose_device
@@ -82,14 +83,14 @@ def run_folds(
 
 def open_training_cohort(config: TrainConfig) -> Cohort:
     """Open the cohort that a configuration names."""
-    missing = config.cohort.missing
-    if missing not in ("error", "drop"):
-        raise ConfigError(f"cohort.missing is 'error' or 'drop', not {missing!r}")
+    missing = next((known for known in get_args(Missing) if known == config.cohort.missing), None)
+    if missing is None:
+        raise ConfigError(f"cohort.missing is 'error', 'drop' or 'mask', not {config.cohort.missing!r}")
     return open_cohort(
         required(config.cohort.path, "cohort.path"),
         genes=config.cohort.genes,
         also=config.cohort.also,
-        missing="drop" if missing == "drop" else "error",
+        missing=missing,
         target=config.target,
         only=config.cohort.only,
     )

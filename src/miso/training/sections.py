@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from miso.errors import CohortError
@@ -26,7 +26,7 @@ class Section:
     total
         Molecules of each spot; only the oracle of depth sees it.
     y
-        The target.
+        The target; NaN in the columns of genes that the section did not measure.
     patient
         Whose it is; by itself where nobody says.
     """
@@ -39,6 +39,11 @@ class Section:
     total: Float[Tensor, " spot"]
     y: Float[Tensor, "spot gene"]
     patient: str = ""
+
+    @property
+    def measured(self) -> Bool[Tensor, " gene"]:
+        """Which genes the section measured."""
+        return ~self.y.isnan().any(0)
 
 
 def load_section(
@@ -67,5 +72,5 @@ def load_section(
         neighbors=torch.from_numpy(sample.neighbors(knn)).to(device),
         center_um=torch.from_numpy(adata.obsm["spatial"] * sample.mpp).float().to(device),
         total=torch.from_numpy(adata.obs["total_counts"].to_numpy(dtype=np.float32)).to(device),
-        y=torch.from_numpy(target_values(sample, cohort.target, cohort.genes)).to(device),
+        y=torch.from_numpy(target_values(sample, cohort.target, cohort.genes, cohort.missing)).to(device),
     )

@@ -157,7 +157,10 @@ def _epochs(
             for index in torch.randperm(len(sections), generator=order).tolist():
                 section, goal, near = sections[index], goals[index], nears[index]
                 x = standardized(section.features) if recipe.model.standardize else section.features
-                losses = [recipe.loss(network(x, near), goal) for network in model.networks]
+                there = ~goal.isnan().any(0)  # genes that the section measured
+                losses = [
+                    recipe.loss(network(x, near)[:, there], goal[:, there]) for network in model.networks
+                ]
                 optimizer.zero_grad()
                 torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()

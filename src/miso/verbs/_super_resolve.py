@@ -5,7 +5,8 @@ from pathlib import Path
 from miso.errors import ConfigError, SlideError
 from miso.launch.provenance import fingerprint
 from miso.maps import ExpressionMap, load
-from miso.maps.predictor import Predictor, known_slide
+from miso.maps.as_trained import slide_in_cohort
+from miso.maps.predictor import Predictor
 from miso.slides import Slide, open_slide
 from miso.training.device import choose_device
 from miso.units import Resolution
@@ -46,7 +47,7 @@ def map_slide(
 
 
 def _open(predictor: Predictor, path: Path, print_of: str, mpp: float | None) -> Slide:
-    known = known_slide(predictor, print_of)
+    known = slide_in_cohort(predictor.first, print_of)
     if known is None:
         return open_slide(path, mpp)
     name, record = known
