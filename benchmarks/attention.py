@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.spatial import KDTree
-from torch import Tensor, nn
+from torch import Tensor
 
 from miso.models.attention import LocalAttention, Network, NetworkConfig
 from miso.models.neighborhood import Blocks, blocks_of
@@ -151,8 +151,9 @@ def prepared(network: Network, lists: Tensor, way: str) -> Blocks:
     """Put spots into blocks; as published, leave them as they are and let attention gather."""
     if way == "blocks":
         return blocks_of(lists)
+    network.__class__ = AsPublished  # the same parameters
     for block in network.blocks:
-        block.attention.__class__ = Gathered  # the same parameters
+        block.attention.__class__ = Gathered
     places = torch.arange(len(lists), device=lists.device)
     return Blocks(order=places, place=places, keys=lists, times=torch.empty(0, dtype=torch.uint8))
 
@@ -163,12 +164,24 @@ def step(network: Network, x: Tensor, near: Blocks, goal: Tensor) -> None:
     optimizer.step()
 
 
+class AsPublished(Network):
+    """One layer after the other, as the formula reads."""
+
+    def forward(self, x: Tensor, near: Blocks | Tensor) -> Tensor:
+        """Predict; `near` are blocks in the order of the spots."""
+        x = self.embed(x)
+        for block in self.blocks:
+            qkv = block.attention.to_qkv(block.attention_norm(x))
+            x = block.fed_forward(block.attended(x, qkv, near))
+        return self.head(x)
+
+
 class Gathered(LocalAttention):
     """The published way: keys and values of every spot's neighbours, gathered for all spots at once."""
 
-    def forward(self, norm: nn.LayerNorm, x: Tensor, blocks: Blocks) -> Tensor:
+    def forward(self, qkv: Tensor, blocks: Blocks) -> Tensor:
         """Attend; `blocks.keys` are the lists."""
-        query, key, value = self.to_qkv(norm(x)).view(len(x), 3, self.heads, -1).unbind(1)
+        query, key, value = qkv.view(len(qkv), 3, self.heads, -1).unbind(1)
         key, value = key[blocks.keys], value[blocks.keys]  # (spot, k, head, dim)
         scores = torch.einsum("shd,skhd->shk", query, key) / query.shape[-1] ** 0.5
         mixed = torch.einsum("shk,skhd->shd", scores.softmax(-1), value)

@@ -1,5 +1,6 @@
 """Attention of each spot over its nearest spots: the network of the MISO model, read top to bottom."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from miso.models.block_attention import attend
 from miso.models.neighborhood import Blocks, blocks_of, parts_with_surroundings
-from miso.models.norm_linear import norm_linear
+from miso.models.norm_linear import embedded_norm_linear, norm_linear
 
 AT_ONCE = 16_384
 """Spots that are predicted together, their surroundings aside."""
@@ -29,10 +30,7 @@ class NetworkConfig:
 
 
 class LocalAttention(nn.Module):
-    """Multi-head attention from each spot to its k neighbours (itself among them), without positions.
-
-    The rows are normalised on the way in, by the norm of the block.
-    """
+    """Multi-head attention from each spot to its k neighbours (itself among them), without positions."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -44,12 +42,9 @@ class LocalAttention(nn.Module):
         self.to_qkv = nn.Linear(config.embed_dim, 3 * config.attention_dim)
         self.to_out = nn.Linear(config.attention_dim, config.embed_dim, bias=False)
 
-    def forward(
-        self, norm: nn.LayerNorm, x: Float[Tensor, "place dim"], blocks: Blocks
-    ) -> Float[Tensor, "place dim"]:
-        """Attend; the rows of `x` are in the blocks' order."""
-        qkv = norm_linear(norm, self.to_qkv, x).view(len(x), 3, self.heads, -1)
-        mixed = attend(qkv, blocks)  # (place, head, dim)
+    def forward(self, qkv: Float[Tensor, "place three_dims"], blocks: Blocks) -> Float[Tensor, "place dim"]:
+        """Attend; the rows of `qkv` are in the blocks' order."""
+        mixed = attend(qkv.view(len(qkv), 3, self.heads, -1), blocks)  # (place, head, dim)
         out: Tensor = self.to_out(mixed.flatten(1))
         return out
 
@@ -65,17 +60,21 @@ class Block(nn.Module):
         self.feed_forward = _feed_forward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "place dim"], blocks: Blocks) -> Float[Tensor, "place dim"]:
+    def qkv(self, x: Float[Tensor, "place dim"]) -> Float[Tensor, "place three_dims"]:
+        """Query, key and value of each spot."""
+        to_qkv = self.attention.to_qkv
+        return norm_linear(self.attention_norm, to_qkv.weight, to_qkv.bias, x)
+
+    def attended(
+        self, x: Float[Tensor, "place dim"], qkv: Float[Tensor, "place three_dims"], blocks: Blocks
+    ) -> Float[Tensor, "place dim"]:
         """Refine each spot with what its neighbours say."""
-        x = x + self.dropout(self.attention(self.attention_norm, x, blocks))
-        out: Tensor = x + self.dropout(self.fed_forward(x))
+        out: Tensor = x + self.dropout(self.attention(qkv, blocks))
         return out
 
     def fed_forward(self, x: Float[Tensor, "place dim"]) -> Float[Tensor, "place dim"]:
-        """Pass each spot on by itself, normalised."""
-        if isinstance(self.feed_forward, nn.Linear):
-            return norm_linear(self.feed_forward_norm, self.feed_forward, x)
-        out: Tensor = self.feed_forward(self.feed_forward_norm(x))
+        """Refine each spot by itself."""
+        out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         return out
 
 
@@ -90,7 +89,8 @@ class Network(nn.Module):
         super().__init__()
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.embed = nn.Linear(in_dim, config.embed_dim)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        layers = [Block(config) for _ in range(config.depth)]
+        self.blocks: Sequence[Block] = nn.ModuleList(layers)  # type: ignore[assignment]  # and a Module
         self.head = nn.Linear(config.embed_dim, n_genes)
 
     def forward(
@@ -98,11 +98,33 @@ class Network(nn.Module):
     ) -> Float[Tensor, "spot gene"]:
         """Predict all spots of one section at once; lists of neighbours are put into blocks first."""
         blocks = near if isinstance(near, Blocks) else blocks_of(near)
-        x = self.embed(self.input_dropout(x[blocks.order]))
-        for block in self.blocks:
-            x = block(x, blocks)
-        out: Tensor = self.head(x)
-        return out[blocks.place]
+        x, qkv = self._embedded(self.input_dropout(x[blocks.order]))
+        *others, last = self.blocks
+        for block, following in zip(others, self.blocks[1:], strict=True):
+            x = block.fed_forward(block.attended(x, qkv, blocks))
+            qkv = following.qkv(x)
+        return self._headed(last.attended(x, qkv, blocks))[blocks.place]
+
+    def _embedded(
+        self, x: Float[Tensor, "place in"]
+    ) -> tuple[Float[Tensor, "place dim"], Float[Tensor, "place three_dims"]]:
+        """Embed, and take query, key and value of the first block: the quicker way round."""
+        first = self.blocks[0]
+        if self.embed.in_features < self.embed.out_features:
+            return embedded_norm_linear(self.embed, first.attention_norm, first.attention.to_qkv, x)
+        x = self.embed(x)
+        return x, first.qkv(x)
+
+    def _headed(self, x: Float[Tensor, "place dim"]) -> Float[Tensor, "place gene"]:
+        """Do the last feed-forward and the head; where both are linear, they are one product."""
+        last, head = self.blocks[-1], self.head
+        feed = last.feed_forward
+        if isinstance(feed, nn.Linear) and not last.dropout.p and head.out_features < feed.out_features:
+            weight, bias = head.weight @ feed.weight, head.weight @ feed.bias
+            out: Tensor = head(x) + norm_linear(last.feed_forward_norm, weight, bias, x)
+            return out
+        out = head(last.fed_forward(x))
+        return out
 
     def predict(
         self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]

@@ -10,13 +10,32 @@ from torch import Tensor, nn
 
 
 def norm_linear(
-    norm: nn.LayerNorm, linear: nn.Linear, x: Float[Tensor, "row dim"]
+    norm: nn.LayerNorm,
+    weight: Float[Tensor, "out dim"],
+    bias: Float[Tensor, " out"],
+    x: Float[Tensor, "row dim"],
 ) -> Float[Tensor, "row out"]:
-    """Return `linear(norm(x))`."""
+    """Return `norm(x) @ weight.T + bias`."""
     out: Tensor = _NormLinear.apply(  # type: ignore[no-untyped-call]
-        x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps
+        x, norm.weight, norm.bias, weight, bias, norm.eps
     )
     return out
+
+
+def embedded_norm_linear(
+    embed: nn.Linear, norm: nn.LayerNorm, linear: nn.Linear, x: Float[Tensor, "row in"]
+) -> tuple[Float[Tensor, "row dim"], Float[Tensor, "row out"]]:
+    """Return `embed(x)` and `linear(norm(embed(x)))`.
+
+    Up to a factor a row, all of it is linear in `x`: with fewer numbers in `x` than in its embedding, one
+    product with the folded weights is less work than one with the embedded rows.
+    """
+    embedded = embed(x)
+    weight = linear.weight * norm.weight
+    weight = weight - weight.mean(1, keepdim=True)  # what the norm takes off each row
+    scale = torch.rsqrt(embedded.var(1, correction=0, keepdim=True) + norm.eps)
+    folded = F.linear(x, weight @ embed.weight, weight @ embed.bias)
+    return embedded, folded * scale + F.linear(norm.bias, linear.weight, linear.bias)
 
 
 class _NormLinear(torch.autograd.Function):
