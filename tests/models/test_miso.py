@@ -127,7 +127,7 @@ def test_the_order_of_spots_does_not_matter(linear: bool) -> None:
     model = published(linear=linear, standardize=linear, members=2)
     if linear:
         model.set_linear(
-            Linear(weight=torch.randn(3 * DIM, GENES), bias=torch.randn(GENES)), torch.randn(4, GENES)
+            Linear(weight=torch.randn(2 * DIM, GENES), bias=torch.randn(GENES)), torch.randn(4, GENES)
         )
     features, neighbors = section()
     order = torch.randperm(SPOTS, generator=torch.Generator().manual_seed(1))
@@ -176,7 +176,7 @@ def test_the_network_never_moves_the_mean_of_a_section(default_model: MisoModel)
 
 def test_a_new_default_model_adds_nothing_to_its_linear_part() -> None:
     model = MisoModel(DIM, GENES, MisoConfig()).eval()
-    ones = Linear(weight=torch.ones(3 * DIM, GENES), bias=torch.ones(GENES))
+    ones = Linear(weight=torch.ones(2 * DIM, GENES), bias=torch.ones(GENES))
     model.set_linear(ones, torch.ones(4, GENES))
     features, neighbors = section()
     expected = linear_inputs(features.float(), neighbors, model.config).sum(1, keepdim=True) + 1

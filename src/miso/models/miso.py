@@ -45,7 +45,7 @@ class MisoConfig:
     linear: bool = True
     programs: int = 32
     attend: int = 9
-    context: tuple[int, ...] = (9, 37)
+    context: tuple[int, ...] = (25,)
     standardize: bool = True
 
 
