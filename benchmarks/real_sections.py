@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -100,7 +101,13 @@ def show(table: pd.DataFrame) -> None:
             f"{target}: held-out Pearson r, mean over genes", ["model", "r", *sections, "undefined"], rows
         )
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(table.round(4).to_dict("records"), indent=1) + "\n")
+    RESULTS.write_text(json.dumps(records(table), indent=1) + "\n")
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON has them: null where there is no figure."""
+    rounded = table.round(4).astype(object)
+    return rounded.where(rounded.notna(), None).to_dict("records")
 
 
 if __name__ == "__main__":
