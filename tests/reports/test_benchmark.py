@@ -65,6 +65,16 @@ def test_the_figure_is_the_mean_over_sections_of_a_fold_then_folds_then_genes(wr
     assert row["low"] < row["value"] < row["high"]
 
 
+def test_no_interval_reaches_beyond_what_its_metric_can_be(
+    write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("miso.reports.figures.interval", lambda rows, unit, mean: (-3.0, 3.0, 2))
+    table = benchmark([write_run()], wanted=ALL).boards[0].figures.set_index("metric")
+    assert set(table.loc[["pearson"], "low"].dropna()) == {-1.0}
+    assert set(table.loc[["pearson"], "high"].dropna()) == {1.0}
+    assert set(table.loc[["rmse"], "high"].dropna()) == {3.0}
+
+
 def test_a_set_chosen_by_fold_is_the_mean_over_folds_of_each_sets_mean(write_run: WriteRun) -> None:
     run = write_run()
     (board,) = gather(open_runs([run]))

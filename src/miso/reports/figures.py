@@ -22,6 +22,10 @@ POOLED_MEANING = (
     "which section has more of a gene, and is not comparable with pearson"
 )
 ORACLES, FLOORS = ("total-count",), ("permutation",)
+BOUNDS = dict.fromkeys(("pearson", "spearman", "ssim"), (-1.0, 1.0)) | dict.fromkeys(
+    ("auc_0", "auc_1", "auc_3", "jensen_shannon", "mutual_information"), (0.0, 1.0)
+)
+"""What a metric cannot go beyond, where an interval over few units would."""
 TABLE = ["board", "target", "model", "kind", "gene_set", "metric", "better", "value", "low", "high"]
 COUNTS = ["undefined", "of", "n_genes", "n_sections", "unit", "n_units"]
 
@@ -68,7 +72,8 @@ def _of_set(
         counted = means[["undefined", "of", "n_sections"]].astype(int)
         for model in [name for name in [*board.models, CEILING] if name in means.index]:
             mean = float(means["mean"][model])
-            low, high, n_units = interval(rows[rows["model"] == model], unit_of(board), mean)
+            *ends, n_units = interval(rows[rows["model"] == model], unit_of(board), mean)
+            low, high = np.clip(ends, *BOUNDS.get(metric, (-np.inf, np.inf)))
             yield {
                 "model": model,
                 "kind": kind_of(board, model),
@@ -76,8 +81,8 @@ def _of_set(
                 "metric": metric,
                 "better": better.get(metric, ""),
                 "value": mean,
-                "low": low,
-                "high": high,
+                "low": float(low),
+                "high": float(high),
                 **{str(key): int(count) for key, count in counted.loc[model].items()},
                 "n_genes": len(gene_set.genes),
                 "unit": unit_of(board),
