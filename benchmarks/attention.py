@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from miso.models.attention import LocalAttention, Network, NetworkConfig
+from miso.models.attention import LocalAttention, Network, NetworkConfig, mean_over
 from miso.models.neighborhood import Blocks, blocks_of
 from miso.training.losses import cosine_loss
 from miso.verbs.console import number, show_table, tell
@@ -132,7 +132,7 @@ def child(what: str, which: str, file: str, args: argparse.Namespace) -> None:
     begun, cpu = time.monotonic(), time.process_time()
     if near is None:
         with torch.inference_mode():
-            network.predict(x, lists)
+            mean_over([network], x, lists)
     else:
         step(network, x, near, goal.to(device))
         save_file({name: p.grad.cpu() for name, p in network.named_parameters() if p.grad is not None}, file)

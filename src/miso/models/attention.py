@@ -126,20 +126,24 @@ class Network(nn.Module):
         out = head(last.fed_forward(x))
         return out
 
-    def predict(
-        self, x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
-    ) -> Float[Tensor, "spot gene"]:
-        """Do what `forward` does, and without gradients in memory that a large section does not fill.
 
-        It is done part by part, each with the spots that its own reach in as many steps as there are blocks.
-        """
-        if torch.is_grad_enabled() or len(x) <= AT_ONCE:
-            return self.forward(x, neighbors)
-        out = x.new_empty(len(x), self.head.out_features)
-        for part in parts_with_surroundings(neighbors, AT_ONCE, steps=len(self.blocks)):
-            own = self.forward(x[part.spots], part.neighbors)
-            out[part.spots[: part.n_own]] = own[: part.n_own]
-        return out
+def mean_over(
+    networks: Sequence[Network], x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
+) -> Float[Tensor, "spot gene"]:
+    """Predict with networks of one shape, and take their mean.
+
+    Without gradients a section of any size is done part by part, each with the spots that its own reach in as
+    many steps as there are blocks, so that memory holds a part and the result.
+    """
+    if torch.is_grad_enabled() or len(x) <= AT_ONCE:
+        blocks = blocks_of(neighbors)
+        return torch.stack([network(x, blocks) for network in networks]).mean(0)
+    out = x.new_empty(len(x), networks[0].head.out_features)
+    for part in parts_with_surroundings(neighbors, AT_ONCE, steps=len(networks[0].blocks)):
+        blocks, seen = blocks_of(part.neighbors), x[part.spots]
+        own = torch.stack([network(seen, blocks)[: part.n_own] for network in networks]).mean(0)
+        out[part.spots[: part.n_own]] = own
+    return out
 
 
 def _feed_forward(config: NetworkConfig) -> nn.Module:

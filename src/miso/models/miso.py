@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miso.models.attention import Network, NetworkConfig, neighbor_mean
+from miso.models.attention import Network, NetworkConfig, mean_over, neighbor_mean
 from miso.models.ridge import Linear
 from miso.models.standardize import FeatureReference
 
@@ -90,8 +90,7 @@ class MisoModel(nn.Module):
         Without gradients a section of any size is predicted in bounded memory.
         """
         x = standardized(features) if self.config.standardize else features
-        near = neighbors[:, : self.config.attend]
-        added = torch.stack([network.predict(x, near) for network in self.networks]).mean(0)
+        added = mean_over(self.networks, x, neighbors[:, : self.config.attend])
         if not self.config.linear:
             return added
         base = linear_inputs(features, neighbors, self.config) @ self.linear_weight + self.linear_bias

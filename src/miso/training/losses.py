@@ -41,7 +41,6 @@ def squared_error_and_pearson(
     return torch.mean((predicted - measured) ** 2 / variance) + pearson_loss(predicted, measured)
 
 
-@losses.register("centred-mse")
 def centred_mse(predicted: Float[Tensor, "spot gene"], measured: Float[Tensor, "spot gene"]) -> Tensor:
     """Mean squared error after each gene's section mean is taken off the prediction."""
     return torch.mean((predicted - predicted.mean(0) - measured) ** 2)

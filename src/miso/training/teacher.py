@@ -149,6 +149,7 @@ def _epochs(
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     nears = [blocks_of(section.neighbors[:, : recipe.model.attend]) for section in sections]
+    columns = [_measured(goal) for goal in goals]
     order = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout draws from here, and only inside this block
@@ -157,7 +158,7 @@ def _epochs(
             for index in torch.randperm(len(sections), generator=order).tolist():
                 section, goal, near = sections[index], goals[index], nears[index]
                 x = standardized(section.features) if recipe.model.standardize else section.features
-                there = ~goal.isnan().any(0)  # genes that the section measured
+                there = columns[index]
                 losses = [
                     recipe.loss(network(x, near)[:, there], goal[:, there]) for network in model.networks
                 ]
@@ -166,6 +167,12 @@ def _epochs(
                 optimizer.step()
             model.eval()
             yield epoch
+
+
+def _measured(goal: Float[Tensor, "spot gene"]) -> Tensor | slice:
+    """Columns of the genes that a section measured."""
+    there = ~goal.isnan().any(0)
+    return slice(None) if bool(there.all()) else there
 
 
 def _prepared(
