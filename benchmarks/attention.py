@@ -11,7 +11,6 @@ published sizes on sections of growing size: memory must not grow faster than th
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from memory import peak_mib
 from miso.models.attention import LocalAttention, Network, NetworkConfig, mean_over
 from miso.models.neighborhood import Blocks, blocks_of
-from miso.training.losses import cosine_loss
+from miso.training.losses import COSINE, mean_loss
 from miso.verbs.console import number, show_table, tell
 
 SPOTS, K, DIM, GENES = 14_000, 37, 768, 785
@@ -138,11 +138,7 @@ def child(what: str, which: str, file: str, args: argparse.Namespace) -> None:
         save_file({name: p.grad.cpu() for name, p in network.named_parameters() if p.grad is not None}, file)
     if device.type == "cuda":
         torch.cuda.synchronize()
-    peak = (
-        torch.cuda.max_memory_allocated() / 1e9
-        if device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    )
+    peak = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else peak_mib() * 2**20 / 1e9
     took = {"wall_s": time.monotonic() - begun, "cpu_s": time.process_time() - cpu, "peak_gb": peak}
     print(json.dumps(took))
 
@@ -160,7 +156,7 @@ def prepared(network: Network, lists: Tensor, way: str) -> Blocks:
 
 def step(network: Network, x: Tensor, near: Blocks, goal: Tensor) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
-    cosine_loss(network(x, near), goal).backward()
+    mean_loss(COSINE, network(x, near), goal, goal.new_ones(len(goal))).backward()
     optimizer.step()
 
 

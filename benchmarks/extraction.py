@@ -33,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from memory import peak_mib
 from miso.encoders import Encoder, InputContract, Tokens, load_encoder
 from miso.encoders.precision import EXTRA, check_faithful, with_precision
 from miso.encoders.vit import ViT, ViTConfig
@@ -297,7 +298,7 @@ def write_store(folder: Path, spots: int) -> None:
         patch_dim=DIM,
         licence="none",
     )
-    before = peak_gb()
+    before = peak_mib()
     start = time.perf_counter()
     files = extract_features(slide, encoder, np.zeros((spots, 2)), TileSpec(), folder, "key")
     seconds = time.perf_counter() - start
@@ -308,18 +309,11 @@ def write_store(folder: Path, spots: int) -> None:
                 "spots": spots,
                 "gigabytes": size / 1e9,
                 "seconds": seconds,
-                "peak_rss_gb": peak_gb(),
-                "of_which_imports_gb": before,
+                "peak_rss_gb": peak_mib() * 2**20 / 1e9,
+                "of_which_imports_gb": before * 2**20 / 1e9,
             }
         )
     )
-
-
-def peak_gb() -> float:
-    """Most memory that this process has held; what its parent held before does not count."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return int(kilobytes) * 1024 / 1e9
 
 
 def store(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

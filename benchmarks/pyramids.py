@@ -84,12 +84,12 @@ with tifffile.TiffWriter(out, bigtiff=True) as tiff:
 """
 MEASURED = """
 import json, resource, time
+from memory import peak_mib
 begun = time.monotonic()
 {work}
 used = resource.getrusage(resource.RUSAGE_SELF)
-peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({{"wall_s": time.monotonic() - begun, "cpu_s": used.ru_utime + used.ru_stime,
-                  "peak_mib": int(peak[0]) / 1024}}))
+                  "peak_mib": peak_mib()}}))
 """
 RESULTS = Path(__file__).parent / "results" / "pyramids.json"
 
@@ -163,7 +163,8 @@ def measure(work: str, source: Path, name: str, writer: str, crop: Pixels) -> di
     out = source.with_name("out.tif")
     words = [str(source), str(out), str(MPP), str(writer == "lossless")]
     child = [sys.executable, "-c", MEASURED.format(work=work), *words]
-    shown = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
+    beside = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    shown = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True, env=beside).stdout
     figures = {key: round(value, 2) for key, value in json.loads(shown).items()}
     pyramid = openslide.OpenSlide(str(out))
     row = {

@@ -1,6 +1,6 @@
 """Time and peak memory of each command of the main road on HER2ST C2–C5, as the README prints them.
 
-Each command is a process of its own; its peak memory is what the operating system reports when it ends.
+Each command is a process of its own; its peak memory is what the operating system reports of it as it ends.
 
     .venv/bin/python benchmarks/real_run.py --data her2st-download --work work
 """
@@ -11,13 +11,23 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from miso.verbs.console import show_table
 from real_sections import copy_of
 
-KIB_PER_MIB = 1024  # Linux counts ru_maxrss in KiB
+COMMAND = """
+import atexit, sys
+from pathlib import Path
+from memory import peak_mib
+from miso.cli import main
+out = Path(sys.argv.pop(1))
+sys.argv[0] = "miso"
+atexit.register(lambda: out.write_text(str(peak_mib())))
+main()
+"""
 RESULTS = Path(__file__).parent / "results" / "real_run.json"
 
 
@@ -62,14 +72,18 @@ def main() -> None:
 def measure(command: str) -> dict[str, float]:
     """Run one command of MISO; return its wall and CPU seconds and its peak memory in MiB."""
     start = time.monotonic()
-    process = subprocess.Popen([Path(sys.executable).with_name("miso"), *shlex.split(command)])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"miso {command} failed")
+    beside = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as peak:
+        words = [sys.executable, "-c", COMMAND, peak.name, *shlex.split(command)]
+        process = subprocess.Popen(words, env=beside)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            sys.exit(f"miso {command} failed")
+        peak_mib = json.load(peak)
     return {
         "wall_s": round(time.monotonic() - start, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mib": round(usage.ru_maxrss / KIB_PER_MIB, 1),
+        "peak_mib": round(peak_mib, 1),
     }
 
 

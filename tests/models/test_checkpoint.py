@@ -23,6 +23,7 @@ TINY = NetworkConfig(embed_dim=16, attention_dim=8, heads=2)
 MODELS: dict[str, Callable[[], MisoModel | PatchModel]] = {
     "default teacher": lambda: MisoModel(DIM, 3, MisoConfig()),
     "published teacher": lambda: MisoModel(DIM, 3, replace(PUBLISHED, network=TINY)),
+    "teacher of counts": lambda: MisoModel(DIM, 3, replace(PUBLISHED, network=TINY, link="softplus")),
     "default student": lambda: PatchModel(DIM, 3, PatchConfig(hidden=(8, 4), factors=2)),
     "published student": lambda: PatchModel(DIM, 3, PUBLISHED_PATCH, nonnegative=False),
 }
@@ -79,6 +80,27 @@ def test_what_is_loaded_predicts_bitwise_what_was_saved(name: str, tmp_path: Pat
     assert found.model.config == made.model.config
 
 
+@pytest.mark.parametrize("name", ["default teacher", "published teacher"])
+def test_a_checkpoint_from_before_there_were_links_still_loads(name: str, tmp_path: Path) -> None:
+    made = checkpoint(MODELS[name]())
+    made.save(tmp_path / "c")
+    file = tmp_path / "c" / "config.json"
+    about = json.loads(file.read_text())
+    assert about["arguments"]["config"].pop("link") == "identity"
+    file.write_text(json.dumps(about))
+    found = load_checkpoint(tmp_path / "c")
+    assert torch.equal(predict(found.model), predict(made.model))
+    assert found.model.config == made.model.config
+
+
+def test_a_checkpoint_with_a_link_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    checkpoint(MODELS["teacher of counts"]()).save(tmp_path / "c")
+    file = tmp_path / "c" / "config.json"
+    file.write_text(file.read_text().replace('"softplus"', '"logit"'))
+    with pytest.raises(CheckpointError, match=r"does not fit together: .* has no link 'logit'"):
+        load_checkpoint(tmp_path / "c")
+
+
 def test_a_folder_holds_safetensors_and_json_and_needs_no_pickle(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +111,7 @@ def test_a_folder_holds_safetensors_and_json_and_needs_no_pickle(
         monkeypatch.setattr(module, name, refuse)
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
     assert load_checkpoint(saved).genes == GENES
-    assert {"schema": 2, "model": "patch"}.items() <= json.loads((saved / "config.json").read_text()).items()
+    assert {"schema": 3, "model": "patch"}.items() <= json.loads((saved / "config.json").read_text()).items()
 
 
 def test_saving_again_replaces_the_whole_folder(saved: Path) -> None:
@@ -117,12 +139,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
     "weights cut short": (cut, "damaged"),
     "weights that are text": (lambda f: (f / "model.safetensors").write_text("no weights"), "damaged"),
-    "no JSON": (lambda f: (f / "config.json").write_text('{"schema": 2'), "damaged"),
+    "no JSON": (lambda f: (f / "config.json").write_text('{"schema": 3'), "damaged"),
     "binary configuration": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x80"), "damaged"),
     "JSON of another kind": (lambda f: change(f, lambda about: [about]), "damaged"),
     "another layout": (lambda f: change(f, lambda about: about.update(schema=99)), "has layout 99"),
     "no model named": (lambda f: change(f, lambda about: about.pop("model") and None), "lacks 'model'"),
-    "no genes": (lambda f: change(f, lambda about: about.clear() or {"schema": 2}), "lacks 'model'"),
+    "no genes": (lambda f: change(f, lambda about: about.clear() or {"schema": 3}), "lacks 'model'"),
     "unknown model": (lambda f: change(f, lambda about: about.update(model="pach")), "did you mean 'patch'"),
     "model that is no name": (lambda f: change(f, lambda about: about.update(model=["patch"])), "not fit"),
     "unknown argument": (

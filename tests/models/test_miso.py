@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miso.models.attention import NetworkConfig, neighbor_mean
-from miso.models.miso import PUBLISHED, MisoConfig, MisoModel, linear_inputs, standardized
-from miso.models.ridge import Linear
+from miso.models.attention import NetworkConfig
+from miso.models.miso import PUBLISHED, MisoConfig, MisoModel, standardized
 
 Array = NDArray[np.float64]
 SPOTS, DIM, GENES, K = 23, 7, 5, 6
@@ -126,9 +125,8 @@ def test_attention_takes_only_the_nearest_that_the_configuration_names() -> None
 def test_the_order_of_spots_does_not_matter(linear: bool) -> None:
     model = published(linear=linear, standardize=linear, members=2)
     if linear:
-        model.set_linear(
-            Linear(weight=torch.randn(2 * DIM, GENES), bias=torch.randn(GENES)), torch.randn(4, GENES)
-        )
+        weight = torch.randn(model.inputs.n, 4)
+        model.set_linear(weight, torch.randn(4, GENES), torch.randn(GENES))
     features, neighbors = section()
     order = torch.randperm(SPOTS, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)  # where each spot went
@@ -144,25 +142,97 @@ def test_several_members_speak_as_their_mean() -> None:
     torch.testing.assert_close(model(features, neighbors), each.mean(0))
 
 
+def test_the_link_of_counts_is_softplus_times_the_scale_of_each_gene() -> None:
+    plain, linked = published(), published(link="softplus")
+    features, neighbors = section()
+    rate = torch.tensor([0.01, 0.5, 3.0, 40.0, 900.0], dtype=torch.float64)
+    linked.start_at(rate)
+    linked.networks[0].head.load_state_dict(plain.networks[0].head.state_dict())
+    output, values = plain(features, neighbors).detach(), linked(features, neighbors).detach()
+    np.testing.assert_allclose(values, rate * torch.log1p(torch.exp(output)), rtol=1e-9)
+    assert torch.equal(linked.value(output), values)
+    assert torch.equal(plain.value(output), output)
+
+
+def test_a_model_of_counts_starts_at_the_rates_it_is_given_and_never_falls_to_zero() -> None:
+    model = published(link="softplus", members=2)
+    rate = torch.tensor([0.0, 0.5, 3.0, 40.0, 900.0], dtype=torch.float64)
+    model.start_at(rate)
+    features, neighbors = section()
+    values = model(features, neighbors)
+    np.testing.assert_allclose(values.detach()[:, 1:], rate[1:].expand(SPOTS, -1), rtol=1e-6)
+    assert (values > 0).all()
+    assert (values[:, 0] < 1e-5).all()
+    gradient = torch.autograd.grad(values[:, 2].sum(), model.networks[1].head.bias)[0]
+    assert gradient[2] > 0
+    assert "scale" in model.state_dict()
+
+
+def test_the_linear_part_has_no_link_but_identity() -> None:
+    with pytest.raises(ValueError, match="a model with linear part has no link 'softplus'"):
+        MisoModel(DIM, GENES, MisoConfig(link="softplus"))
+
+
 @pytest.fixture
 def default_model() -> MisoModel:
     torch.manual_seed(0)
-    model = MisoModel(DIM, GENES, MisoConfig(attend=4, context=(3,)))
-    linear = Linear(weight=torch.randn(2 * DIM, GENES), bias=torch.randn(GENES))
-    model.set_linear(linear, torch.randn(4, GENES))
+    model = MisoModel(DIM, GENES, MisoConfig(attend=4, reach=2.0, hidden=6))
+    model.set_linear(torch.randn(model.inputs.n, 4), torch.randn(4, GENES), torch.randn(GENES))
     for network in model.networks:
         torch.nn.init.normal_(network.head.weight)  # type: ignore[arg-type, union-attr]
     return model.eval()
 
 
+def linear_part(model: MisoModel, features: Tensor, neighbors: Tensor) -> Array:
+    """Ridge on the spot, its surroundings and hidden units, in numpy, from the buffers alone."""
+    fall = np.exp(-np.arange(K) / 2.0)
+    f = features.double().numpy()
+    around = np.stack([fall @ f[near] / fall.sum() for near in neighbors.numpy()])
+    own, around = ((x - x.mean(0)) / x.std(0) for x in (f, around))
+    of_own, of_both = (
+        0.5 / np.sqrt(6) * np.abs(x @ weight.double().numpy())
+        for x, weight in [(own, model.inputs.of_own), (np.hstack([own, around]), model.inputs.of_both)]
+    )
+    columns = np.hstack([own, of_own, around, of_both])
+    amounts = (columns - columns.mean(0)) @ model.linear_weight.double().numpy()
+    out = amounts @ model.programs.double().numpy()
+    return np.asarray(out + model.linear_bias.double().numpy())
+
+
 def test_gain_zero_is_the_linear_part_alone(default_model: MisoModel) -> None:
     features, neighbors = section()
-    features = features.float()
-    around = torch.stack([features[near[:3]].mean(0) for near in neighbors])
-    x = torch.cat([(f - f.mean(0)) / f.std(0, correction=0) for f in (features, around)], dim=1)
     default_model.gain.fill_(0.0)
-    expected = x @ default_model.linear_weight + default_model.linear_bias
-    torch.testing.assert_close(default_model(features, neighbors), expected, atol=1e-5, rtol=1e-5)
+    expected = linear_part(default_model, features, neighbors)
+    found = default_model(features.float(), neighbors).detach()
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_that_no_program_takes_is_not_even_asked(
+    default_model: MisoModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a network was asked")
+
+    features, neighbors = section()
+    monkeypatch.setattr(MisoModel, "mixed", refuse)
+    default_model.gain.fill_(0.0)
+    default_model(features.float(), neighbors)
+    default_model.gain[3] = 0.1
+    with pytest.raises(AssertionError, match="was asked"):
+        default_model(features.float(), neighbors)
+
+
+def test_each_program_takes_as_much_of_the_networks_as_its_gain_says(default_model: MisoModel) -> None:
+    features, neighbors = section()
+    default_model.gain.zero_()[:4] = torch.tensor([0.0, 0.25, 1.0, 0.5])
+    whole = default_model(features.float(), neighbors).detach()
+    with torch.no_grad():
+        said = default_model.mixed(features.float(), neighbors).double().numpy()
+    programs, expected = default_model.programs.numpy(), linear_part(default_model, features, neighbors)
+    for program, gain in [(1, 0.25), (2, 1.0), (3, 0.5)]:
+        amounts = gain * (said[:, program] - said[:, program].mean())
+        expected = expected + np.outer(amounts, programs[program])
+    np.testing.assert_allclose(whole, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_network_never_moves_the_mean_of_a_section(default_model: MisoModel) -> None:
@@ -176,11 +246,12 @@ def test_the_network_never_moves_the_mean_of_a_section(default_model: MisoModel)
 
 def test_a_new_default_model_adds_nothing_to_its_linear_part() -> None:
     model = MisoModel(DIM, GENES, MisoConfig()).eval()
-    ones = Linear(weight=torch.ones(2 * DIM, GENES), bias=torch.ones(GENES))
-    model.set_linear(ones, torch.ones(4, GENES))
+    model.set_linear(torch.ones(model.inputs.n, 1), torch.ones(1, GENES), torch.ones(GENES))
     features, neighbors = section()
-    expected = linear_inputs(features.float(), neighbors, model.config).sum(1, keepdim=True) + 1
-    torch.testing.assert_close(model(features.float(), neighbors), expected.expand(-1, GENES))
+    assert (model.gain == 1).all()
+    expected = model.inputs(features.float(), neighbors).sum(1, keepdim=True) + 1
+    found = model(features.float(), neighbors)
+    torch.testing.assert_close(found, expected.expand(-1, GENES), atol=1e-4, rtol=1e-5)
 
 
 def test_a_stronger_and_brighter_stain_changes_no_default_prediction(
@@ -205,13 +276,6 @@ def test_a_feature_that_never_varies_becomes_zero_and_not_nan() -> None:
 def test_a_single_spot_is_predicted_and_finite(default_model: MisoModel) -> None:
     one = default_model(torch.randn(1, DIM), torch.zeros(1, 1, dtype=torch.long))
     torch.testing.assert_close(one[0], default_model.linear_bias)
-
-
-def test_the_mean_over_neighbours_is_theirs_and_not_their_order() -> None:
-    features, neighbors = section()
-    expected = torch.stack([features[near].mean(0) for near in neighbors])
-    torch.testing.assert_close(neighbor_mean(features, neighbors), expected)
-    torch.testing.assert_close(neighbor_mean(features, neighbors.flip(1)), expected)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:

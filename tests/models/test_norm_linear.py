@@ -45,3 +45,26 @@ def test_folded_with_an_embedding_it_is_the_three_in_a_row_and_so_are_its_gradie
     found = (torch.autograd.grad(outputs, wanted, grads) for outputs in (ours, plain))
     for mine, other in zip(*found, strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-12)
+
+
+def test_under_autocast_products_are_bfloat16_and_gradients_nearly_the_same() -> None:
+    torch.manual_seed(0)
+    embed, norm, linear = nn.Linear(3, 64), nn.LayerNorm(64), nn.Linear(64, 5)
+    x = torch.randn(40, 3)
+    wanted = [*embed.parameters(), *norm.parameters(), *linear.parameters()]
+
+    def in_a_row() -> torch.Tensor:
+        return norm_linear(norm, linear.weight, linear.bias, embed(x))
+
+    def folded() -> torch.Tensor:
+        return embedded_norm_linear(embed, norm, linear, x)[1]
+
+    for ours in (in_a_row, folded):
+        exact = torch.autograd.grad(ours().square().mean(), wanted, allow_unused=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = ours()
+        assert out.dtype == torch.bfloat16
+        found = torch.autograd.grad(out.float().square().mean(), wanted, allow_unused=True)
+        for mine, other in zip(found, exact, strict=True):
+            assert mine.dtype == torch.float32
+            assert (mine - other).norm() < 0.03 * other.norm() + 1e-3

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from miso.geometry import PatchGrid, TileSpec
-from miso.models.patch import PUBLISHED_PATCH, PatchConfig, PatchModel
+from miso.models.patch import PUBLISHED_PATCH, PatchConfig, PatchModel, SpotDropout
 from miso.models.standardize import FeatureReference
 
 DIM, GENES = 6, 11
@@ -66,13 +66,25 @@ def test_a_patch_is_predicted_from_its_own_feature_alone(patches: Tensor) -> Non
 
 def test_the_published_student_has_the_published_layers() -> None:
     layers = [
-        layer for layer in PatchModel(768, 785, PUBLISHED_PATCH).network if not isinstance(layer, nn.Dropout)
+        layer for layer in PatchModel(768, 785, PUBLISHED_PATCH).network if not isinstance(layer, SpotDropout)
     ]
     assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
     sizes = [(layer.in_features, layer.out_features) for layer in layers if isinstance(layer, nn.Linear)]
     assert sizes == [(768, 1024), (1024, 512), (512, 785)]
     assert PUBLISHED_PATCH.dropout == 0
     assert (PUBLISHED_PATCH.pool, PUBLISHED_PATCH.standardize) == ("tile", False)
+
+
+def test_the_same_units_are_left_out_of_all_patches_of_a_spot() -> None:
+    layer = SpotDropout(0.25).train()
+    units = torch.rand(50, 7, 40, generator=torch.Generator().manual_seed(0)) + 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        left = layer(units) / units
+    assert torch.equal(left == 0, (left[:, :1] == 0).expand_as(left))
+    torch.testing.assert_close(left[left > 0], torch.full_like(left[left > 0], 4 / 3))
+    assert 0.2 < float((left[:, 0] == 0).float().mean()) < 0.3
+    assert torch.equal(layer.eval()(units), units)
 
 
 def test_patches_off_the_disc_have_no_say_in_a_spot(patches: Tensor) -> None:

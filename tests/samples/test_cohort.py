@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from miso.errors import CohortError
-from miso.samples import open_cohort
+from miso.errors import CohortError, SampleError
+from miso.samples import open_cohort, open_sample
 
 
 @pytest.fixture
@@ -84,3 +85,50 @@ def test_an_absent_and_an_empty_folder_are_told_apart(tmp_path):
 def test_the_folder_of_one_sample_is_no_cohort(processed):
     with pytest.raises(CohortError, match="no Samples in"):
         open_cohort(processed / "A1")
+
+
+def test_opening_a_cohort_reads_names_and_keeps_no_counts(processed):
+    for target in ("raw", "log1p"):
+        cohort = open_cohort(processed, target=target)
+        assert not any("adata" in sample.__dict__ for sample in cohort.samples.values())
+    sample = cohort.samples["B1"]
+    assert sample.genes == list(sample.adata.var_names) == cohort.genes
+    assert sample.n_spots == len(sample.adata)
+    assert sample.own_tables == []
+
+
+def test_a_sample_is_read_briefly_and_let_go_of_unless_it_was_read_before(processed):
+    sample = open_cohort(processed).samples["A1"]
+    with sample.briefly(whole=False) as adata:
+        assert sample.adata is adata
+        less = adata
+    assert "adata" not in sample.__dict__
+    with sample.briefly() as adata:
+        pass
+    kept = sample.adata
+    assert kept is not adata
+    for whole in (True, False):
+        with sample.briefly(whole=whole) as adata:
+            assert adata is kept
+    assert sample.adata is kept
+    assert (less.X != kept.X).nnz == 0
+    assert list(less.obs_names) == list(kept.obs_names)
+    assert list(less.var_names) == list(kept.var_names)
+    np.testing.assert_array_equal(less.obs["total_counts"], kept.obs["total_counts"])
+    assert set(less.obsm) == set(kept.obsm)
+    for name, values in kept.obsm.items():
+        np.testing.assert_array_equal(less.obsm[name], values)
+
+
+def test_a_damaged_file_is_named_by_whatever_part_is_read(processed, tmp_path):
+    shutil.copytree(processed / "A1", tmp_path / "A1")
+    (tmp_path / "A1" / "adata.h5ad").write_bytes(b"no HDF5")
+    sample = open_sample(tmp_path / "A1")
+    for read in (
+        lambda: sample.genes,
+        lambda: sample.n_spots,
+        lambda: sample.own_tables,
+        lambda: sample.adata,
+    ):
+        with pytest.raises(SampleError, match=r"adata\.h5ad is damaged \(.*\); process the section again"):
+            read()

@@ -22,6 +22,14 @@ def test_each_fold_reads_back_its_own_values(tmp_path):
         np.testing.assert_array_equal(labels.fold(fold), expected)
 
 
+def test_labels_are_mapped_and_what_is_changed_in_them_stays_in_memory(tmp_path):
+    labels = write_labels(tmp_path / "pseudo", {0: np.zeros((3, 2))}, ABOUT)
+    found = labels.fold(0)
+    assert isinstance(found, np.memmap)
+    found += 1
+    assert not labels.fold(0).any()
+
+
 def test_the_labels_of_a_held_out_fold_are_refused_even_if_a_file_lies_there(tmp_path):
     labels = write_labels(tmp_path / "pseudo", {0: np.zeros((3, 2))}, ABOUT)
     np.save(tmp_path / "pseudo" / "fold_1.npy", np.zeros((3, 2)))

@@ -47,11 +47,13 @@ def test_the_same_table_again_is_left_alone_and_another_of_its_name_refused(samp
 
 
 WRONG = {
-    "a spot without a row": (lambda t: t.iloc[1:], "1 of .* spots .* have no row"),
+    "most spots without a row": (lambda t: t.iloc[:4], r"8 of 12 spots .* have no row .*--allow-missing"),
+    "other barcodes": (lambda t: t.set_axis([f"s{i}" for i in range(len(t))]), r"12 of 12 .* like \['s0'\]$"),
     "a row twice": (lambda t: pd.concat([t, t.iloc[:1]]), "names the spot .* twice"),
     "a column twice": (lambda t: pd.concat([t, t[["immune"]]], axis=1), "the column 'immune' twice"),
     "words": (lambda t: t.assign(immune="many"), "something else than numbers"),
     "a missing value": (lambda t: t.assign(immune=np.nan), "values of the table are missing or infinite"),
+    "an infinite value": (lambda t: t.iloc[1:] / [0, 1], "11 values of the table are missing or infinite"),
 }
 
 
@@ -61,6 +63,31 @@ def test_a_table_that_does_not_fit_is_refused_by_name(what, sample):
     with pytest.raises(SampleError, match=message):
         add_table(sample, "cells", spoil(proportions(sample)), "share")
     assert table_names(sample) == []
+
+
+def test_spots_without_a_row_or_with_an_empty_one_are_kept_as_such(sample):
+    table = proportions(sample)
+    spots = list(table.index)
+    table.loc[spots[5]] = np.nan
+    assert add_table(sample, "cells", table.drop(spots[2]).iloc[::-1], "share")
+    found = open_table(open_sample(sample.path), "cells")
+    assert found.lacking == [spots[2], spots[5]]
+    assert list(found.values.index) == spots
+    kept = [i for i in range(len(spots)) if i not in (2, 5)]
+    np.testing.assert_allclose(found.values.iloc[kept], table.iloc[kept], rtol=1e-6)
+    assert not add_table(sample, "cells", table.drop(spots[2]), "share")  # the same again
+    target = find_target("cells", [sample])
+    assert target.nonnegative
+    values = target_values(sample, target, ["immune"])
+    assert np.flatnonzero(np.isnan(values[:, 0])).tolist() == [2, 5]
+
+
+def test_more_than_half_of_the_spots_may_lack_when_asked_for(sample):
+    table = proportions(sample)
+    assert add_table(sample, "cells", table.iloc[:4], "share", allow_missing=True)
+    assert open_table(sample, "cells").lacking == list(table.index[4:])
+    with pytest.raises(SampleError, match=r"12 of 12 spots .* have no row"):
+        add_table(sample, "none", table.iloc[:0], "share", allow_missing=True)
 
 
 @pytest.mark.parametrize("name", ["../out", "a/b", "", ".hidden", "x" * 80])

@@ -75,6 +75,18 @@ def test_a_small_but_true_signal_on_a_large_level_has_an_r() -> None:
     np.testing.assert_allclose(pearson(varying / 100 + 50, varying), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("score", [pearson, spearman])
+def test_spots_that_were_not_measured_are_left_out(score) -> None:
+    rng = np.random.default_rng(3)
+    predicted, measured = rng.normal(size=(2, 30, 3))
+    expected = score(predicted[:20], measured[:20])
+    measured[20:] = np.nan
+    np.testing.assert_allclose(score(predicted, measured), expected)
+    measured[:, 1] = np.nan  # a gene that was not measured is no reason to leave spots out
+    np.testing.assert_allclose(score(predicted, measured), [expected[0], np.nan, expected[2]])
+    assert np.isnan(score(predicted, np.full((30, 3), np.nan))).all()
+
+
 def test_one_spot_has_no_r() -> None:
     assert np.isnan(pearson(np.ones((1, 3)), np.zeros((1, 3)))).all()
 

@@ -5,12 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
+from miso.models.miso import standardized
 from miso.scores.metrics import mean_pearson
-from miso.training.baselines import BASELINES, DRAWS, Predictions, predict_baselines
+from miso.training.baselines import BASELINES, DRAWS, Values, _principal_components, _shuffled, fit_baselines
 from miso.training.sections import Section
 
-Found = dict[str, list[Predictions]]
+Found = dict[str, list[dict[str, Values]]]
+
+
+def predict_baselines(train: list[Section], val: list[Section], test: list[Section], seed: int) -> Found:
+    fitted = fit_baselines(train, val, seed)
+    return {name: [{s.name: draw(s) for s in test} for draw in draws] for name, draws in fitted.items()}
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +85,22 @@ def test_spots_are_shuffled_differently_with_another_seed_and_nothing_else_chang
 def test_baselines_need_no_validation_section(sections: list[Section]) -> None:
     found = predict_baselines(sections[:2], [], sections[3:], seed=0)
     assert all(np.isfinite(draws[0]["D1"]).all() for draws in found.values())
+
+
+def test_pca_keeps_the_components_that_scikit_learn_finds(sections: list[Section]) -> None:
+    some = [standardized(s.features).numpy() for s in sections[:2]]
+    inputs = _principal_components(sections[:2])
+    kept = inputs(sections[3]).shape[1]
+    expected = PCA(kept, svd_solver="full").fit(np.concatenate(some)).components_
+    found = inputs(sections[3]).numpy()
+    theirs = standardized(sections[3].features).numpy() @ expected.T
+    assert 10 < kept == min(sum(map(len, some)), some[0].shape[1]) // 2
+    np.testing.assert_allclose(np.abs(found[:, :8]), np.abs(theirs[:, :8]), rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose((found**2).sum(1), (theirs**2).sum(1), rtol=1e-3)
+
+
+def test_shuffles_are_those_that_were_drawn_section_by_section(sections: list[Section]) -> None:
+    generator, again = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    for shuffled, section in zip(_shuffled(sections[:2], generator), sections, strict=False):
+        order = torch.rand(section.y.shape, generator=again).argsort(0)
+        assert torch.equal(shuffled.y, section.y.gather(0, order))

@@ -16,6 +16,7 @@ from miso.models import load_checkpoint
 from miso.samples import open_cohort, open_sample
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
+from miso.training.folds import put_down
 
 Configure = Callable[..., TrainConfig]
 FOLDS = [
@@ -185,6 +186,31 @@ def test_counts_of_a_test_section_reach_no_student(
     assert weights(made["one"]) == weights(made["two"])
     first, second = (load_checkpoint(Path(f"{c.run_dir}/repeat_0_fold_0/checkpoint")) for c in made.values())
     assert first.notes == second.notes
+
+
+def test_counts_of_a_training_section_reach_the_default_student_and_no_published_one(
+    teachers: TrainConfig, copied: Path
+) -> None:
+    made = {}
+    for counts in ("first", "second"):
+        for preset in ("default", "published"):
+            made[counts, preset] = student(teachers, beside(teachers, f"{counts}-{preset}"), preset=preset)
+            train(made[counts, preset])
+        file = copied / "B1" / "adata.h5ad"  # on which both folds train
+        adata = anndata.read_h5ad(file)
+        adata.X = adata.X[::-1]
+        adata.write_h5ad(file)
+    for fold in (0, 1):
+        assert weights(made["first", "default"], fold) != weights(made["second", "default"], fold)
+        assert weights(made["first", "published"], fold) == weights(made["second", "published"], fold)
+
+
+def test_measured_values_are_mapped_from_a_file_that_nobody_has_to_remove(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((5, 3)).astype(np.float32)
+    mapped = put_down(values, tmp_path)
+    assert isinstance(mapped, np.memmap)
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_array_equal(mapped, values)
 
 
 def test_a_run_of_students_is_not_resumed_on_other_labels(teachers: TrainConfig, copied: Path) -> None:

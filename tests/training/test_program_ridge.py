@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from miso.scores.metrics import mean_pearson
-from miso.training import program_ridge
+from miso.training import program_ridge, shrinkage
 from miso.training.linear import path_over
 from miso.training.program_ridge import fit_programs
 from miso.training.sections import Section
@@ -67,13 +67,15 @@ def test_counts_that_have_nothing_to_do_with_the_slide_are_left_at_their_mean() 
     assert fit.used == 0
     predicted = fit.linear(train[0].features)
     torch.testing.assert_close(predicted, torch.cat([s.y for s in train]).mean(0).expand(SPOTS, -1))
-    assert torch.allclose(torch.cat(fit.missed).mean(0), torch.zeros(()), atol=1e-5)
+    assert torch.allclose(
+        torch.cat([fit.missed(i, s) for i, s in enumerate(train)]).mean(0), torch.zeros(()), atol=1e-5
+    )
 
 
 def test_each_program_is_ridge_times_a_factor_and_what_it_misses_is_of_sections_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(program_ridge, "PENALTIES", (0.05,))
+    monkeypatch.setattr(shrinkage, "PENALTIES", (0.05,))
     sections = cohort(3)
     fit = fit_programs(sections, inputs)
     x = [(s.features - s.features.mean(0)).double().numpy() for s in sections]
@@ -97,7 +99,7 @@ def test_each_program_is_ridge_times_a_factor_and_what_it_misses_is_of_sections_
     assert (factor > 0).sum() == fit.used > 0
     np.testing.assert_allclose(fit.linear.weight, (whole * factor) @ (profiles * scale), atol=1e-4)
     for i in range(3):
-        np.testing.assert_allclose(fit.missed[i], c[i] - predicted[i] * factor, atol=1e-4)
+        np.testing.assert_allclose(fit.missed(i, sections[i]), c[i] - predicted[i] * factor, atol=1e-4)
 
 
 def test_levels_of_sections_move_the_mean_and_nothing_else() -> None:
@@ -111,18 +113,16 @@ def test_levels_of_sections_move_the_mean_and_nothing_else() -> None:
 def test_fewer_spots_than_features_are_fitted_in_the_space_they_span(monkeypatch: pytest.MonkeyPatch) -> None:
     sections = cohort(3, dim=400)
     quick = fit_programs(sections, inputs)
-    monkeypatch.setattr(program_ridge, "_row_space", lambda x: torch.eye(400, dtype=torch.float64))
+    monkeypatch.setattr(program_ridge, "_row_space", lambda *_: None)
     torch.testing.assert_close(
         quick.linear.weight, fit_programs(sections, inputs).linear.weight, atol=1e-4, rtol=1e-3
     )
 
 
 def test_sections_of_a_patient_are_left_out_together() -> None:
-    sections = [replace(s, patient=p) for s, p in zip(cohort(5), "PPQRR", strict=True)]
-    assert program_ridge._parts(sections) == [0, 0, 1, 2, 2]
-    assert program_ridge._parts([replace(s, patient="P") for s in sections]) == [0, 1, 2, 3, 4]
-    seven = cohort(7)
-    assert program_ridge._parts(seven) == [0, 1, 2, 3, 4, 0, 1]
+    assert program_ridge.parts_of("ABCDE", "PPQRR") == [0, 0, 1, 2, 2]
+    assert program_ridge.parts_of("ABCDE", "PPPPP") == [0, 1, 2, 3, 4]
+    assert program_ridge.parts_of("ABCDEFG", [""] * 7) == [0, 1, 2, 3, 4, 0, 1]
 
 
 def test_a_lone_section_is_cut_into_pieces_and_its_spots_stay_in_their_order() -> None:
@@ -134,7 +134,7 @@ def test_a_lone_section_is_cut_into_pieces_and_its_spots_stay_in_their_order() -
     centred, spread = alone.y - alone.y.mean(0), alone.y.std(0)
     axes = (fit.programs / spread).T
     values = (fit.linear(alone.features) - fit.linear.bias) / spread @ axes
-    left_out = centred / spread @ axes - fit.missed[0]
+    left_out = centred / spread @ axes - fit.missed(0, alone)
     for program in range(fit.used):  # what pieces left out say agrees with the whole, spot by spot
         assert np.corrcoef(values[:, program], left_out[:, program])[0, 1] > 0.9
 
@@ -153,3 +153,72 @@ def test_genes_that_some_sections_lack_are_learnt_from_the_others() -> None:
     predicted = fit_programs(never, inputs).linear(test.features)
     torch.testing.assert_close(predicted[:, 0], torch.zeros(SPOTS), atol=1e-5, rtol=0)
     assert r(predicted[:, 1:], replace(test, y=test.y[:, 1:])) > r(whole, test) - 0.02
+
+
+def turned_round(sections: list[Section]) -> list[Section]:
+    """The same sections, but what carries the programs comes last."""
+    return [replace(s, features=s.features.flip(1)) for s in sections]
+
+
+def test_inputs_that_say_nothing_are_not_looked_at() -> None:
+    fit = fit_programs(cohort(4), inputs, sights=(6, DIM))
+    assert fit.sight == 6
+    assert fit.linear.weight.shape == (DIM, GENES)
+    assert (fit.linear.weight[:6].abs().sum(1) > 0).all()
+    assert (fit.linear.weight[6:] == 0).all()
+
+
+def test_all_inputs_are_looked_at_where_those_that_tell_come_last() -> None:
+    fit = fit_programs(turned_round(cohort(4)), inputs, sights=(6, DIM))
+    assert fit.sight == DIM
+    assert (fit.linear.weight.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("dim", [DIM, 400])  # more than there are spots too
+def test_with_some_inputs_out_of_sight_all_is_as_if_they_were_not_there(n: int, dim: int) -> None:
+    sections = cohort(n, dim=dim, seed=2)
+    fit = fit_programs(sections, inputs, sights=(6, dim))
+    alone = fit_programs(sections, lambda s: s.features[:, :6])
+    assert fit.sight == alone.sight == 6
+    assert fit.used == alone.used > 0
+    assert (fit.weight[6:] == 0).all()
+    torch.testing.assert_close(fit.weight[:6], alone.weight)
+    torch.testing.assert_close(fit.bias, alone.bias)
+    torch.testing.assert_close(fit.missed(0, sections[0]), alone.missed(0, sections[0]))
+    strange = replace(sections[0], features=sections[0].features.clone())
+    strange.features[:, 6:] = 1e3
+    assert torch.equal(fit.missed(0, strange), fit.missed(0, sections[0]))
+
+
+def test_unless_numbers_of_inputs_are_named_all_are_used() -> None:
+    sections = cohort(3)
+    fit, named = fit_programs(sections, inputs), fit_programs(sections, inputs, sights=(DIM,))
+    assert fit.sight == named.sight == DIM
+    assert (fit.linear.weight.abs().sum(1) > 0).all()
+    assert torch.equal(fit.linear.weight, named.linear.weight)
+
+
+def test_where_nothing_can_be_told_the_first_and_least_are_kept() -> None:
+    noise = [
+        replace(s, y=torch.randn(SPOTS, GENES, generator=torch.Generator().manual_seed(i)))
+        for i, s in enumerate(cohort(4))
+    ]
+    fit = fit_programs(noise, inputs, sights=(6, DIM))
+    assert (fit.used, fit.sight) == (0, 6)
+    assert not fit.linear.weight.any()
+
+
+def test_what_is_seen_is_chosen_by_sections_left_out_and_not_by_how_well_all_fit() -> None:
+    """Each section's own last input carries its genes, another way round in each: no use elsewhere."""
+    generator = torch.Generator().manual_seed(5)
+    direction = torch.randn(GENES, generator=generator)
+    sections = [
+        replace(s, y=s.y + sign * 5 * s.features[:, -1:] * direction)
+        for s, sign in zip(cohort(4), (1, -1, 1, -1), strict=True)
+    ]
+    fit = fit_programs(sections, inputs, sights=(6, DIM))
+    assert fit.sight == 6
+    for section in sections:  # though within each, the last input tells most
+        seen = torch.linalg.lstsq(section.features - section.features.mean(0), section.y - section.y.mean(0))
+        assert seen.solution[-1].norm() > seen.solution[:6].norm()

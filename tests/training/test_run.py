@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def test_a_checkpoint_says_who_was_seen_and_what_validation_chose(run: Path, sam
     assert (found.trained_on, found.validated_on, found.held_out) == (["D1", "B1"], ["A1"], ["C1"])
     assert found.encoder == "stain@1"
     assert found.tile == {"size_px": 64, "mpp": 0.5}
-    assert {"programs", "epoch", "gain", "validation_r"} <= set(found.notes)
+    assert set(found.notes) >= {"programs", "surroundings", "epoch", "programs_of_networks"}
     assert set(found.slides) == {"A1", "B1", "C1", "D1"}
 
 
@@ -218,6 +218,9 @@ BAD: dict[str, tuple[dict[str, object], type[MisoError], str]] = {
     "knn": ({"knn": 0}, ConfigError, "knn must be at least 1"),
     "repeats": ({"n_repeats": 0}, ConfigError, "n_repeats must be at least 1"),
     "epochs": ({"max_epochs": -1}, ConfigError, "max_epochs must be at least 0"),
+    "patience": ({"patience": 0}, ConfigError, "patience must be at least 1"),
+    "accumulate": ({"accumulate": 0}, ConfigError, "accumulate must be at least 1"),
+    "precision": ({"precision": "bfloat61"}, ConfigError, "did you mean 'bfloat16'"),
     "target": ({"target": "log1"}, CohortError, "did you mean 'log1p'"),
     "splits": ({"splits": None}, ConfigError, "splits is not set"),
     "split file": ({"splits": "nowhere.json"}, SplitError, "no splits at"),
@@ -262,13 +265,27 @@ def test_counts_of_a_training_section_do_reach_the_weights(
     assert not torch.equal(first["linear_weight"], second["linear_weight"])
 
 
-def test_a_fold_without_validation_is_trained_for_the_usual_number_of_epochs(configure: Configure) -> None:
+def test_a_fold_without_validation_chooses_by_leaving_training_sections_out(configure: Configure) -> None:
     config = configure(folds=[{"train": ["A1", "B1"], "val": [], "test": ["C1"]}], baselines=True)
-    summary = train(config)
-    notes = load_checkpoint(checkpoint(config)).notes
-    assert (notes["epoch"], notes["gain"]) == (2, 0.5)
+    phases: list[str] = []
+
+    def track(items: Iterable[int], total: int, description: str) -> Iterator[int]:
+        phases.append(description)
+        yield from items
+
+    summary = train(config, track=track)
+    assert {"proving 1 of 2", "proving 2 of 2"} <= set(phases)
+    assert load_checkpoint(checkpoint(config)).notes["programs"] > 0
     assert summary["miso"]["pearson"] > 0.3
     assert set(table(config)["sample"]) == {"C1"}
+
+
+def test_a_network_alone_is_trained_for_the_usual_number_of_epochs_without_validation(
+    configure: Configure,
+) -> None:
+    train(config := configure(folds=[{"train": ["A1"], "val": [], "test": ["C1"]}], preset="published"))
+    notes = load_checkpoint(checkpoint(config)).notes
+    assert (notes["epoch"], notes["validation_r"]) == (2, None)
 
 
 def test_a_fold_without_test_samples_trains_for_use(configure: Configure, tmp_path: Path) -> None:

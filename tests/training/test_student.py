@@ -1,4 +1,4 @@
-"""The student learns labels and not measured counts, which on validation sections choose its epoch."""
+"""The student learns labels and a share of counts; on validation sections counts choose its epoch alone."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from miso.samples.targets import target_values
 from miso.scores.metrics import mean_pearson
 from miso.training import student
 from miso.training.programs import find_programs
-from miso.training.student import RECIPES, PatchSection, fit_student, predict_spots
+from miso.training.student import RECIPES, Goals, PatchSection, fit_student, predict_spots
 
 CPU = torch.device("cpu")
 RECIPE = {
@@ -77,12 +77,34 @@ def test_a_student_learns_its_labels_and_carries_them_to_another_patient(
     assert r > 0.3
 
 
-def test_measured_counts_of_training_sections_teach_nothing(
+def test_goals_are_labels_mixed_with_what_was_measured_where_that_is_known() -> None:
+    labels = torch.tensor([[0.0, 8.0], [4.0, 4.0], [1.0, 2.0]])
+    measured = np.array([[4, np.nan], [0, 8], [np.nan, np.nan]], dtype=np.float32)
+    quarter = Goals(labels=labels, measured=measured, share=0.25)
+    assert quarter[:].tolist() == [[1, 8], [3, 5], [1, 2]]
+    assert quarter[torch.tensor([2, 0])].tolist() == [[1, 2], [1, 8]]
+    assert len(quarter) == 3
+    assert torch.equal(replace(quarter, share=0.0)[:], labels)
+    assert replace(quarter, share=1.0)[:].tolist() == [[4, 8], [0, 8], [1, 2]]
+
+
+def test_measured_counts_of_training_sections_teach_the_published_student_nothing(
     patched: list[PatchSection], weights: torch.Tensor
 ) -> None:
+    assert RECIPES["published"].counts == 0
     blind = [replace(s, measured=np.full_like(s.measured, np.nan)) for s in patched[:2]]
-    first, other = fit(patched[:2], patched[2:3], weights), fit(blind, patched[2:3], weights)
+    first, other = (fit(train, patched[2:3], weights, "published") for train in (patched[:2], blind))
     assert same_weights(first[0], other[0])
+
+
+def test_a_student_of_counts_alone_needs_no_true_label(
+    patched: list[PatchSection], weights: torch.Tensor
+) -> None:
+    counts = replace(RECIPE["default"], counts=1.0)
+    wrong = [replace(s, labels=torch.zeros_like(s.labels)) for s in patched[:2]]
+    for train, learns in ((wrong, True), ([replace(s, measured=s.measured * np.nan) for s in wrong], False)):
+        model, _ = fit_student(train, [], weights, counts, nonnegative=True, seed=0, device=CPU)
+        assert (float(predict_spots(model, patched[3], weights).max()) > 1) == learns
 
 
 def test_labels_of_validation_sections_teach_nothing(

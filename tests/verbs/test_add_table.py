@@ -36,3 +36,19 @@ def test_a_missing_file_and_one_without_values_are_refused(run_miso, sample, tmp
     code, _, err = run_miso("add-table", sample, "--table", tmp_path / "bare.csv", "--name", "cells")
     assert code == 2
     assert "no table" in err or "no values" in err
+
+
+def test_spots_without_a_row_are_counted_and_too_many_refused(run_miso, sample, tmp_path):
+    names = open_sample(sample).adata.obs_names
+    table = pd.DataFrame({"T": np.linspace(0, 1, len(names))}, index=names)
+    words = ("add-table", sample, "--table", tmp_path / "cells.csv", "--name")
+    table.drop(names[[1, 3]]).to_csv(tmp_path / "cells.csv")
+    code, _, told = run_miso(*words, "cells")
+    assert code == 0
+    assert f"2 of {len(names)} spots have no row" in told
+    assert f"({names[1]}, {names[3]})" in told
+    table.iloc[:2].to_csv(tmp_path / "cells.csv")
+    code, _, told = run_miso(*words, "few")
+    assert code == 2
+    assert "--allow-missing" in told
+    assert run_miso(*words, "few", "--allow-missing")[0] == 0

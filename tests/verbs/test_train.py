@@ -24,7 +24,7 @@ def settings(processed: Path, tmp_path: Path) -> list[str]:
 
 
 def test_a_run_is_trained_and_its_table_printed(run_miso: Run, settings: list[str], tmp_path: Path) -> None:
-    code, out, err = run_miso("train", "--config-name", "train_her2st", *settings)
+    code, out, err = run_miso("train", "--config-name", "train_her2st", *settings, "preset=published")
     assert code == 0
     assert "raw" in out
     assert len([line for line in out.splitlines() if "miso" in line.split()]) == 1

@@ -156,10 +156,3 @@ def _feed_forward(config: NetworkConfig) -> nn.Module:
         nn.Dropout(config.dropout),
         nn.Linear(hidden, config.embed_dim),
     )
-
-
-def neighbor_mean(
-    x: Float[Tensor, "spot dim"], neighbors: Int[Tensor, "spot k"]
-) -> Float[Tensor, "spot dim"]:
-    """Mean of each spot's neighbourhood."""
-    return torch.cat([x[part].mean(1) for part in torch.split(neighbors, 4096)])

@@ -21,15 +21,15 @@ from miso.models.miso import MisoConfig, MisoModel
 from miso.models.patch import PatchConfig, PatchModel
 from miso.registry import Registry
 
-SCHEMA = 2
+SCHEMA = 3
 models: Registry[Any] = Registry("model", "miso.models", CheckpointError)
 
 
 @models.register("miso")
 def build_miso(*, in_dim: int, n_genes: int, nonnegative: bool, config: Mapping[str, Any]) -> MisoModel:
     """Build a teacher from its arguments; non-negativity is applied when predicting."""
-    parts = {"network": NetworkConfig(**config["network"]), "context": tuple(config["context"])}
-    return MisoModel(in_dim, n_genes, MisoConfig(**{**config, **parts}))
+    network = NetworkConfig(**config["network"])
+    return MisoModel(in_dim, n_genes, MisoConfig(**{**config, "network": network}))
 
 
 @models.register("patch")
@@ -213,6 +213,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     if about.get("schema") != SCHEMA:
         raise CheckpointError(
-            f"{folder} has layout {about.get('schema')}, this version of MISO reads {SCHEMA}"
+            f"{folder} has layout {about.get('schema')}, this version of MISO reads {SCHEMA}; "
+            "train (or import) it again"
         )
     return about, state

@@ -33,15 +33,18 @@ def embedded_norm_linear(
     embedded = embed(x)
     weight = linear.weight * norm.weight
     weight = weight - weight.mean(1, keepdim=True)  # what the norm takes off each row
-    scale = torch.rsqrt(embedded.var(1, correction=0, keepdim=True) + norm.eps)
+    variance = embedded.to(norm.weight.dtype).var(1, correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + norm.eps)
     folded = F.linear(x, weight @ embed.weight, weight @ embed.bias)
-    return embedded, folded * scale + F.linear(norm.bias, linear.weight, linear.bias)
+    out = folded * scale + F.linear(norm.bias, linear.weight, linear.bias)
+    return embedded, out.to(folded.dtype)
 
 
 class _NormLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, gain, shift, weight, bias, eps):  # type: ignore[no-untyped-def]
-        normed, mean, scale = torch.native_layer_norm(x, gain.shape, gain, shift, eps)
+        exact = x.to(gain.dtype)  # rows may be bfloat16 under autocast, as in F.layer_norm
+        normed, mean, scale = torch.native_layer_norm(exact, gain.shape, gain, shift, eps)
         ctx.save_for_backward(x, mean, scale, gain, shift, weight)
         ctx.eps = eps
         return F.linear(normed, weight, bias)
@@ -49,10 +52,12 @@ class _NormLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         x, mean, scale, gain, shift, weight = ctx.saved_tensors
-        normed = torch.native_layer_norm(x, gain.shape, gain, shift, ctx.eps)[0]
-        to_weight = grad.T @ normed
+        exact = x.to(gain.dtype)
+        normed = torch.native_layer_norm(exact, gain.shape, gain, shift, ctx.eps)[0]
+        to_weight = grad.T @ normed.to(grad.dtype)
         del normed
+        to_normed = (grad @ weight.to(grad.dtype)).to(gain.dtype)
         to_x, to_gain, to_shift = torch.ops.aten.native_layer_norm_backward(
-            grad @ weight, x, gain.shape, mean, scale, gain, shift, [True, True, True]
+            to_normed, exact, gain.shape, mean, scale, gain, shift, [True, True, True]
         )
         return to_x, to_gain, to_shift, to_weight, grad.sum(0), None

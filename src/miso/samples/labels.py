@@ -40,7 +40,7 @@ class LabelSet:
     about: Mapping[str, Any]
 
     def fold(self, index: int) -> Float[NDArray[np.float32], "spot gene"]:
-        """Values for a fold.
+        """Values for a fold, memory-mapped; what is written into them stays in memory.
 
         Raises
         ------
@@ -49,7 +49,9 @@ class LabelSet:
         """
         if index not in self.folds:
             raise SampleError(f"{self.folder} has no labels for fold {index}: there this section is held out")
-        values: Float[NDArray[np.float32], "spot gene"] = np.load(self.folder / f"fold_{index}.npy")
+        values: Float[NDArray[np.float32], "spot gene"] = np.load(
+            self.folder / f"fold_{index}.npy", mmap_mode="c"
+        )
         return values
 
     def fingerprints(self) -> dict[str, str]:

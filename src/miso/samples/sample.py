@@ -1,12 +1,17 @@
 """One processed section on disk: counts, tile features, patch features, label sets, provenance."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
+import pandas as pd
+from anndata.io import read_elem
 from jaxtyping import Float16, Int
 from numpy.typing import NDArray
 
@@ -16,12 +21,16 @@ from miso.samples.labels import LabelSet, open_labels
 from miso.samples.neighbors import nearest_spots
 
 MANIFEST = "sample.json"
+TOTAL = "total_counts"
 SCHEMA = 1
 """Version of the Sample folder's layout."""
 
 
 class Sample:
-    """A Sample folder, opened for reading; arrays are read when they are first asked for."""
+    """A Sample folder, opened for reading; arrays are read when they are first asked for, and then kept.
+
+    `briefly` lets go of them again. Names of genes and tables, and how many spots there are, are read alone.
+    """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path, self.manifest = path, manifest
@@ -72,12 +81,69 @@ class Sample:
     @cached_property
     def adata(self) -> anndata.AnnData:
         """Spots × genes: `X` counts; `obsm` spatial, tile_features, neighbors; `uns["miso"]`."""
+        with self._file() as path:
+            return anndata.read_h5ad(path)
+
+    @contextmanager
+    def briefly(self, *, whole: bool = True) -> Iterator[anndata.AnnData]:
+        """Give `adata`, and let go of it in the end, unless it had been read before.
+
+        Who passes over more Samples than memory holds reads them one after the other in here. If not `whole`
+        it has of `obs` the total counts alone and no `uns`, which are most of the time of reading.
+        """
+        if "adata" in self.__dict__:
+            yield self.adata
+            return
         try:
-            return anndata.read_h5ad(self.path / "adata.h5ad")
+            if not whole:
+                self.__dict__["adata"] = self._without_the_rest()
+            yield self.adata
+        finally:
+            self.__dict__.pop("adata", None)
+
+    def _without_the_rest(self) -> anndata.AnnData:
+        with self._opened() as file:
+            obs, var, obsm = file["obs"], file["var"], file["obsm"]
+            return anndata.AnnData(
+                X=read_elem(file["X"]),
+                obs=pd.DataFrame({TOTAL: read_elem(obs[TOTAL])}, index=read_elem(obs[obs.attrs["_index"]])),
+                var=pd.DataFrame(index=read_elem(var[var.attrs["_index"]])),
+                obsm={name: read_elem(obsm[name]) for name in obsm},
+            )
+
+    @property
+    def genes(self) -> list[str]:
+        """Names of the genes that were measured."""
+        with self._opened() as file:
+            var = file["var"]
+            return [str(name) for name in read_elem(var[var.attrs["_index"]])]
+
+    @cached_property
+    def n_spots(self) -> int:
+        """How many spots there are."""
+        with self._opened() as file:
+            obs = file["obs"]
+            return len(read_elem(obs[obs.attrs["_index"]]))
+
+    @cached_property
+    def own_tables(self) -> list[str]:
+        """Names of the tables that came with the section, beside its counts."""
+        with self._opened() as file:
+            held = file.get("obsm", {})
+            return sorted(name for name in held if held[name].attrs.get("encoding-type") == "dataframe")
+
+    @contextmanager
+    def _file(self) -> Iterator[Path]:
+        path = self.path / "adata.h5ad"
+        try:
+            yield path
         except (OSError, KeyError) as err:
-            raise SampleError(
-                f"{self.path / 'adata.h5ad'} is damaged ({err}); process the section again"
-            ) from err
+            raise SampleError(f"{path} is damaged ({err}); process the section again") from err
+
+    @contextmanager
+    def _opened(self) -> Iterator[h5py.File]:
+        with self._file() as path, h5py.File(path) as file:
+            yield file
 
     @cached_property
     def patch_features(self) -> Float16[NDArray[np.float16], "spot patch dim"]:

@@ -16,7 +16,7 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """Names of the samples in each part; the validation part chooses the epoch, the test part nothing."""
+    """Names of the samples in each part; validation may choose (epochs, penalties), test chooses nothing."""
 
     train: list[str]
     val: list[str]

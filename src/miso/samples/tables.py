@@ -16,14 +16,29 @@ FOLDER, NAME = "tables", re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Values by spot (in the Sample's order) and column, and their units."""
+    """Values by spot (in the Sample's order) and column, and their units; NaN in a spot that has no row."""
 
     values: pd.DataFrame
     units: str
 
+    @property
+    def lacking(self) -> list[str]:
+        """Spots without a row: nothing is learnt or scored there."""
+        return list(self.values.index[self.values.isna().all(axis=1)])
 
-def add_table(sample: Sample, name: str, values: pd.DataFrame, units: str) -> bool:
+
+def add_table(
+    sample: Sample, name: str, values: pd.DataFrame, units: str, *, allow_missing: bool = False
+) -> bool:
     """Keep a table beside a Sample's counts; its index are the spots' barcodes, in any order.
+
+    Spots without a row, or with an empty one, are kept as such (`Table.lacking`): tools that deconvolve leave
+    out spots of poor quality.
+
+    Parameters
+    ----------
+    allow_missing
+        Whether more than half of the spots may lack, which mostly means other barcodes.
 
     Returns
     -------
@@ -32,8 +47,8 @@ def add_table(sample: Sample, name: str, values: pd.DataFrame, units: str) -> bo
     Raises
     ------
     SampleError
-        If it lacks a spot, holds something else than finite numbers, names a spot or column twice, or another
-        table has the name.
+        If it lacks too many spots, holds something else than finite numbers, names a spot or column twice, or
+        another table has the name.
     """
     if not NAME.fullmatch(name):
         raise SampleError(f"a table's name is letters, digits, '_', '-' and '.', not {name!r}")
@@ -42,13 +57,15 @@ def add_table(sample: Sample, name: str, values: pd.DataFrame, units: str) -> bo
     for what, index in (("spot", values.index), ("column", values.columns)):
         if index.has_duplicates:
             raise SampleError(f"the table names the {what} {index[index.duplicated()][0]!r} twice")
+    values = values.dropna(how="all")
     lacking = spots.difference(values.index, sort=False)
-    if len(lacking):
+    if len(lacking) == len(spots) or (2 * len(lacking) > len(spots) and not allow_missing):
         raise SampleError(
             f"{len(lacking)} of {len(spots)} spots of {sample.name!r} have no row in the table "
             f"(first: {lacking[0]!r}); its first column holds barcodes like {values.index[:1].tolist()}"
+            + ("" if len(lacking) == len(spots) else "; pass --allow-missing if they are to lack")
         )
-    ordered = _numbers(values.loc[spots])
+    ordered = _numbers(values.loc[spots.intersection(values.index, sort=False)]).reindex(spots)
     ordered.attrs["units"] = units
     if name in sample.adata.obsm or name in table_names(sample):
         held = open_table(sample, name)
@@ -62,8 +79,8 @@ def add_table(sample: Sample, name: str, values: pd.DataFrame, units: str) -> bo
 
 def table_names(sample: Sample) -> list[str]:
     """Tables that came with the section, and those added since."""
-    own = [name for name, held in sample.adata.obsm.items() if isinstance(held, pd.DataFrame)]
-    return sorted({*own, *(path.stem for path in (sample.path / FOLDER).glob("*.parquet"))})
+    added = (path.stem for path in (sample.path / FOLDER).glob("*.parquet"))
+    return sorted({*sample.own_tables, *added})
 
 
 def open_table(sample: Sample, name: str) -> Table:

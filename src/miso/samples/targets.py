@@ -34,6 +34,12 @@ class Target:
 targets: Registry[Target] = Registry("target", "miso.targets", CohortError)
 
 
+def _log1p_cp10k(counts: Values, total: Values) -> Values:
+    values = counts / np.maximum(total, 1)
+    values *= 1e4
+    return np.log1p(values, out=values)
+
+
 def _file(target: Target) -> None:
     targets.register(target.name)(target)
 
@@ -52,7 +58,7 @@ _file(
         name="log1p_cp10k",
         units="ln(1 + counts per 10,000)",
         nonnegative=True,
-        transform=lambda counts, total: np.log1p(counts / np.maximum(total, 1) * 1e4),
+        transform=_log1p_cp10k,
     )
 )
 
@@ -71,19 +77,26 @@ def find_target(name: str, samples: Sequence[Sample]) -> Target:
         if name not in known:
             raise CohortError(f"{unknown('target', name, known)} (of tables, those that every Sample has)")
         return targets[name]
-    found = [open_table(sample, name) for sample in samples]
-    units = sorted({table.units for table in found})
+    found = [_of_table(sample, name) for sample in samples]
+    units = sorted({of for of, _ in found})
     if len(units) > 1:
         raise CohortError(f"the tables {name!r} have different units: {', '.join(units)}")
-    nonnegative = all(bool((table.values.to_numpy() >= 0).all()) for table in found)
-    return Target(name=name, units=units[0], nonnegative=nonnegative, transform=None)
+    return Target(name=name, units=units[0], nonnegative=all(least for _, least in found), transform=None)
+
+
+def _of_table(sample: Sample, name: str) -> tuple[str, bool]:
+    """Units of a table, and whether it is nowhere below 0."""
+    with sample.briefly(whole=False):
+        table = open_table(sample, name)
+    return table.units, not (table.values.to_numpy() < 0).any()
 
 
 def target_columns(sample: Sample, target: Target) -> list[str]:
     """Name what of a Sample can be predicted: its genes, or the columns of the target's table."""
     if target.transform is None:
-        return list(open_table(sample, target.name).values.columns)
-    return list(sample.adata.var_names)
+        with sample.briefly(whole=False):
+            return list(open_table(sample, target.name).values.columns)
+    return sample.genes
 
 
 def target_values(sample: Sample, target: Target, genes: list[str], missing: Missing = "error") -> Values:
@@ -100,7 +113,7 @@ def target_values(sample: Sample, target: Target, genes: list[str], missing: Mis
         return open_table(sample, target.name).values[genes].to_numpy(dtype=np.float32)
     counts = dense_counts(sample.adata, genes)
     total = np.asarray(sample.adata.X.sum(axis=1), dtype=np.float32).reshape(-1, 1)
-    return target.transform(counts, total).astype(np.float32)
+    return target.transform(counts, total).astype(np.float32, copy=False)
 
 
 def _masked(sample: Sample, target: Target, genes: list[str]) -> Values:
@@ -122,4 +135,6 @@ def dense_counts(adata: anndata.AnnData, genes: list[str]) -> Values:
     columns = adata.var_names.get_indexer(genes)
     if (columns < 0).any():
         raise CohortError(f"the gene {genes[int((columns < 0).argmax())]!r} was not measured in this sample")
-    return np.asarray(adata.X[:, columns].toarray(), dtype=np.float32)
+    every = len(columns) == adata.n_vars and bool((columns == np.arange(adata.n_vars)).all())
+    counts = adata.X if every else adata.X[:, columns]  # to choose columns takes as long as the rest
+    return np.asarray(counts.toarray(), dtype=np.float32)

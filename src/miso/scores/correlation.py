@@ -1,31 +1,34 @@
 """Correlation of prediction and measurement, per gene over the spots of one section: −1 to 1."""
 
 import numpy as np
-from scipy.stats import rankdata
 
-from miso.scores.columns import Columns, PerGene, Spots, by_gene, quotient, varies
+from miso.scores.by_gene import by_gene
+from miso.scores.columns import Block, Columns, Measured, PerGene, Spots, quotient, varies
+from miso.scores.ranks import ranks
 
 
 @by_gene
-def pearson(predicted: Columns, measured: Columns) -> PerGene:
+def pearson(predicted: Block, measured: Block) -> PerGene:
     """Pearson's r of each gene over the spots of a section; NaN where either side does not vary."""
-    return _correlation(predicted, measured, predicted, measured)
+    p, m = (side.columns - side.columns.mean(axis=0) for side in (predicted, measured))
+    return _correlation(p, m, predicted, measured)
 
 
 @by_gene
-def spearman(predicted: Columns, measured: Columns) -> PerGene:
+def spearman(predicted: Block, measured: Block) -> PerGene:
     """Pearson's r of the ranks, equal values at their mean rank; NaN where either side does not vary."""
-    return _correlation(rankdata(predicted, axis=0), rankdata(measured, axis=0), predicted, measured)
+    middle = (len(predicted.columns) + 1) / 2
+    p, m = (side.of(ranks).astype(np.float64) - middle for side in (predicted, measured))
+    return _correlation(p, m, predicted, measured)
 
 
-def mean_pearson(predicted: Spots, measured: Spots) -> float:
+def mean_pearson(predicted: Spots, measured: Spots | Measured) -> float:
     """Mean over genes of Pearson's r, undefined ones left out; 0 when all are, so that it can be compared."""
     r = pearson(predicted, measured)
     return float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
 
 
-def _correlation(p: Columns, m: Columns, predicted: Columns, measured: Columns) -> PerGene:
-    """Correlate `p` and `m` where the values that they stand for vary."""
-    p, m = p - p.mean(axis=0), m - m.mean(axis=0)
+def _correlation(p: Columns, m: Columns, predicted: Block, measured: Block) -> PerGene:
+    """Correlate `p` and `m`, of mean 0, where the values that they stand for vary."""
     norm = np.sqrt((p**2).sum(axis=0) * (m**2).sum(axis=0))
-    return quotient((p * m).sum(axis=0), norm, varies(predicted) & varies(measured) & (norm > 0))
+    return quotient((p * m).sum(axis=0), norm, predicted.of(varies) & measured.of(varies) & (norm > 0))

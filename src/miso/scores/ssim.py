@@ -1,10 +1,11 @@
 """Structural similarity of two pictures of a gene, whose pixels are the spots of one section: −1 to 1."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from miso.scores.columns import Columns, PerGene, by_gene, varies
+from miso.scores.by_gene import by_gene
+from miso.scores.columns import Block, Columns, PerGene, varies
 
 BINS = 256
 LUMINANCE, CONTRAST = (0.01 * (BINS - 1)) ** 2, (0.03 * (BINS - 1)) ** 2
@@ -12,7 +13,7 @@ LUMINANCE, CONTRAST = (0.01 * (BINS - 1)) ** 2, (0.03 * (BINS - 1)) ** 2
 
 
 @by_gene
-def ssim(predicted: Columns, measured: Columns) -> PerGene:
+def ssim(predicted: Block, measured: Block) -> PerGene:
     """Global SSIM of the two sides, each cut into 256 grey levels between its own extremes.
 
     One window over all spots, which is the HER2ST benchmark's (Wang C. et al., Nature Communications 2025);
@@ -21,20 +22,22 @@ def ssim(predicted: Columns, measured: Columns) -> PerGene:
     to 0; and a side is never divided by its largest value first, which changes nothing where that is
     positive and would turn the picture over where it is negative.
     """
-    if len(measured) < 2:
-        return np.full(measured.shape[1], np.nan)
-    defined = varies(predicted) & varies(measured)
-    p, m = _grey_levels(predicted), _grey_levels(measured)
+    if len(measured.columns) < 2:
+        return np.full(measured.columns.shape[1], np.nan)
+    p, m = (side.of(_grey_levels).astype(np.float64) for side in (predicted, measured))
     p_mean, m_mean = p.mean(axis=0), m.mean(axis=0)
-    covariance = ((p - p_mean) * (m - m_mean)).sum(axis=0) / (len(p) - 1)
-    spread = p.var(axis=0, ddof=1) + m.var(axis=0, ddof=1)
+    p, m = p - p_mean, m - m_mean
+    degrees = len(p) - 1
+    covariance = (p * m).sum(axis=0) / degrees
+    spread = ((p**2).sum(axis=0) + (m**2).sum(axis=0)) / degrees
     luminance = (2 * p_mean * m_mean + LUMINANCE) / (p_mean**2 + m_mean**2 + LUMINANCE)
     structure = (2 * covariance + CONTRAST) / (spread + CONTRAST)
+    defined = predicted.of(varies) & measured.of(varies)
     return np.where(defined, luminance * structure, np.nan)
 
 
-def _grey_levels(values: Columns) -> Float[NDArray[np.float64], "spot gene"]:
+def _grey_levels(values: Columns) -> UInt8[NDArray[np.uint8], "spot gene"]:
     """Cut a gene's range into 256 equal intervals, from 0; a value on a border is in the lower one."""
     least, span = values.min(axis=0), np.ptp(values, axis=0)
     position = (values - least) * BINS / np.where(span > 0, span, 1)
-    return np.asarray(np.ceil(position).clip(min=1) - 1)
+    return np.asarray((np.ceil(position) - 1).clip(min=0, max=BINS - 1), dtype=np.uint8)

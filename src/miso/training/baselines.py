@@ -1,7 +1,8 @@
 """What every result stands beside: ridge on simple inputs, an oracle of depth, and a permutation floor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -9,17 +10,20 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miso.models.attention import neighbor_mean
 from miso.models.miso import standardized
-from miso.training.linear import Inputs, fit_ridge
+from miso.models.ridge import Linear, Moments
+from miso.models.surroundings import neighbor_mean
+from miso.training.linear import Inputs, fit_ridge, fit_ridges
 from miso.training.sections import Section
 
-Predictions = dict[str, Float[NDArray[np.float32], "spot gene"]]
-"""Values by the name of a section."""
+Values = Float[NDArray[np.float32], "spot gene"]
+Predict = Callable[[Section], Values]
 PCA_DIMS = 256
 """Components that are kept; of fewer than 512 features, half."""
 DRAWS = 10
-"""Shuffles behind the permutation floor; a single one lies well off 0 by chance."""
+"""Shuffles behind the permutation floor; a single one lies well off 0 by chance, of few genes."""
+SHUFFLED = 10_000
+"""Genes that are shuffled in all of these draws: of many genes one is enough."""
 CONTEXT = 25
 
 BASELINES = {
@@ -29,43 +33,57 @@ BASELINES = {
     "coordinates": "ridge on a quadratic of the position on the section; no image",
     "total-count": "ridge on the test section's own total counts: an oracle of depth, not a predictor",
     "mean": "each gene's mean over the training spots: its r is undefined, its errors are not",
-    "permutation": "stain+ridge on genes shuffled over a section's spots, mean of ten draws: the floor",
+    "permutation": "stain+ridge on genes shuffled over a section's spots, mean of up to ten draws: the floor",
 }
 """Names, and what each one is."""
 
 
-def predict_baselines(
-    train: Sequence[Section], val: Sequence[Section], test: Sequence[Section], seed: int
-) -> dict[str, list[Predictions]]:
-    """Fit every baseline on training sections, its penalty chosen on validation sections, and predict.
+def fit_baselines(train: Sequence[Section], val: Sequence[Section], seed: int) -> dict[str, list[Predict]]:
+    """Fit every baseline on training sections, its penalty chosen on validation sections.
+
+    The sections are passed over three times, and once more a draw of the permutation floor; what is kept of
+    them is of the size of a ridge's moments.
 
     Returns
     -------
-    By baseline, its predictions: one set, or one a draw where chance is part of the baseline.
+    By baseline, what predicts a section: one, or one a draw where chance is part of the baseline.
     """
-    fitted: dict[str, tuple[Inputs, Sequence[Section], Sequence[Section]]] = {
-        "stain+ridge": (_stain, train, val),
-        "pca+ridge": (_principal_components([*train, *val]), train, val),
-        "ridge+neighbours": (_with_neighbours, train, val),
-        "coordinates": (_coordinates, train, val),
-        "total-count": (_total_count, train, val),
+    inputs: dict[str, Inputs] = {
+        "stain+ridge": _stain,
+        "pca+ridge": _principal_components(chain(train, val)),
+        "ridge+neighbours": _with_neighbours,
+        "coordinates": _coordinates,
+        "total-count": _total_count,
     }
-    predicted = {name: [_predict(*arguments, test)] for name, arguments in fitted.items()}
-    mean = torch.cat([s.y for s in (*train, *val)]).nanmean(0).nan_to_num().cpu().numpy()
-    predicted["mean"] = [{s.name: np.tile(mean, (len(s.y), 1)) for s in test}]
+    fits = fit_ridges(train, val, inputs)
+    found = {name: [_predictor(linear, inputs[name])] for name, (linear, _) in fits.items()}
+    found["mean"] = [_mean(chain(train, val))]
     generator = torch.Generator().manual_seed(seed)
-    predicted["permutation"] = [
-        _predict(_stain, _shuffled(train, generator), _shuffled(val, generator), test) for _ in range(DRAWS)
+    draws = max(1, min(DRAWS, SHUFFLED // train[0].y.shape[1]))
+    found["permutation"] = [
+        _predictor(fit_ridge(_shuffled(train, generator), _shuffled(val, generator), _stain)[0], _stain)
+        for _ in range(draws)
     ]
-    return predicted
+    return found
 
 
-def _predict(
-    inputs: Inputs, train: Sequence[Section], val: Sequence[Section], test: Sequence[Section]
-) -> Predictions:
-    linear, _ = fit_ridge(train, val, inputs)
-    weight, bias = linear.weight.to(train[0].y), linear.bias.to(train[0].y)
-    return {s.name: (inputs(s) @ weight + bias).cpu().numpy() for s in test}
+def _predictor(linear: Linear, inputs: Inputs) -> Predict:
+    def predict(section: Section) -> Values:
+        weight, bias = linear.weight.to(section.y), linear.bias.to(section.y)
+        return np.asarray((inputs(section) @ weight + bias).cpu().numpy())
+
+    return predict
+
+
+def _mean(sections: Iterable[Section]) -> Predict:
+    """Each gene's mean over the spots that have a value; 0 where none has."""
+    total, count = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    for section in sections:
+        y = section.y.cpu()
+        total = total + y.nansum(0, dtype=torch.float64)
+        count = count + (~y.isnan()).sum(0)
+    mean = (total / count.clamp(min=1)).float().numpy()
+    return lambda section: np.tile(mean, (len(section.y), 1))
 
 
 def _stain(section: Section) -> Tensor:
@@ -87,15 +105,26 @@ def _total_count(section: Section) -> Tensor:
     return standardized(torch.cat([total, total.log1p()], dim=1))
 
 
-def _principal_components(sections: Sequence[Section]) -> Callable[[Section], Tensor]:
+def _principal_components(sections: Iterable[Section]) -> Inputs:
     """PCA of standardised features, fitted on the sections given (features only)."""
-    x = torch.cat([standardized(s.features) for s in sections]).cpu().double()
-    _, _, axes = torch.linalg.svd(x - x.mean(0), full_matrices=False)
-    basis = axes[: min(PCA_DIMS, len(axes) // 2)].T.float().to(sections[0].features)
-    return lambda section: standardized(section.features) @ basis
+    moments = None
+    for section in sections:
+        x = standardized(section.features)
+        own = Moments.of(x, x[:, :0])
+        moments = moments + own if moments else own
+    if moments is None:
+        raise ValueError("a PCA needs a section")
+    _, axes = torch.linalg.eigh(moments.xx)
+    kept = min(PCA_DIMS, min(moments.rows, len(axes)) // 2)
+    basis = axes.flip(1)[:, :kept].float()
+    return lambda section: standardized(section.features) @ basis.to(section.features)
 
 
-def _shuffled(sections: Sequence[Section], generator: torch.Generator) -> list[Section]:
+def _shuffled(sections: Iterable[Section], generator: torch.Generator) -> Iterator[Section]:
     """Shuffle each gene on its own: shuffled together, a few programs would score far from 0 by chance."""
-    orders = [torch.rand(s.y.shape, generator=generator).argsort(0).to(s.y.device) for s in sections]
-    return [replace(s, y=s.y.gather(0, order)) for s, order in zip(sections, orders, strict=True)]
+    for section in sections:
+        own, y = section.y[section.spots], torch.full_like(section.y, torch.nan)
+        drawn = torch.rand(own.shape, generator=generator)
+        order = drawn.T.contiguous().argsort(1).to(own.device)  # along memory, twice as fast
+        y[section.spots] = own.T.gather(1, order).T
+        yield replace(section, y=y)

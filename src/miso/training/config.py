@@ -46,12 +46,25 @@ class TrainConfig:
     preset
         `default` or `published`.
     loss
-        What the network of `published` learns by: `cosine` (as published), `pearson`, `mse`, `mse+pearson`;
-        null takes the preset's.
+        What the network of `published` learns by: `cosine` (as published), `pearson`, `mse`, `mse+pearson`,
+        or of molecules `poisson`, `negative_binomial`; null takes the preset's.
+    gene_weights
+        How much genes count in the loss of `published`: a CSV or TSV file with the columns gene and weight,
+        or `reliability`, the share of each that is not counting noise; null takes all alike.
     seed, n_repeats
         Repeat r runs with seed + r.
     max_epochs
-        Epochs the validation sections choose among; null takes the preset's.
+        Epochs tried of networks; null takes the preset's. Sections that are left out of the training choose
+        among them: for `published` and students those of validation.
+    patience
+        Epochs without a better score after which no more are tried; null takes the preset's: 10 for the
+        default student, otherwise all are tried.
+    accumulate
+        Sections (for a student, batches of 128 spots) whose mean loss makes one step of the optimizer, on
+        each device: a team of N devices (`torchrun`) takes N times as many a step.
+    precision
+        Of the products of matrices in training: `float32`, `bfloat16`, or `auto`, which is bfloat16 on CUDA
+        devices that have it. Weights are float32, and so are predictions.
     knn
         Nearest spots in a neighbour list.
     device
@@ -72,9 +85,13 @@ class TrainConfig:
     target: str = "raw"
     preset: str = "default"
     loss: str | None = None
+    gene_weights: str | None = None
     seed: int = 0
     n_repeats: int = 1
     max_epochs: int | None = None
+    patience: int | None = None
+    accumulate: int = 1
+    precision: str = "auto"
     knn: int = 37
     device: str = "auto"
     baselines: bool = True

@@ -65,10 +65,11 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
     written = []
     for name in track(names, len(names), "labelling"):
         sample = cohort.samples[name]
-        own = {f: _mean(sample, teachers[f]) for f, fold in enumerate(folds) if name not in fold["test"]}
-        if config.teachers == "all":
-            everyone = _mean(sample, [teacher for fold in teachers for teacher in fold])
-            own = dict.fromkeys(own, everyone)
+        with sample.briefly(whole=False):
+            own = {f: _mean(sample, teachers[f]) for f, fold in enumerate(folds) if name not in fold["test"]}
+            if config.teachers == "all":
+                everyone = _mean(sample, [teacher for fold in teachers for teacher in fold])
+                own = dict.fromkeys(own, everyone)
         written.append(write_labels(sample.path / "labels" / config.labels, own, about))
     return written
 

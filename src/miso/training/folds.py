@@ -1,7 +1,9 @@
 """One fold of a run: a teacher on spots, or a student on patches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -15,35 +17,42 @@ from miso.models import Checkpoint, MisoModel, PatchModel
 from miso.models.standardize import FeatureReference
 from miso.samples.sample import slide_fingerprint
 from miso.samples.targets import dense_counts, target_values
+from miso.scores.columns import Measured
 from miso.training import student, teacher
-from miso.training.baselines import Predictions, predict_baselines
+from miso.training.baselines import Predict, Values, fit_baselines
+from miso.training.gene_weights import gene_weights
 from miso.training.losses import losses
 from miso.training.run import FoldJob, empty_table
-from miso.training.sections import Section, load_section
+from miso.training.sections import Section, Sections
 from miso.training.table import score_rows
+
+Outcome = tuple[str, Values, Mapping[str, Iterable[Values]]]
+"""A test section, what was measured there, and by model its prediction, or one a draw, made when needed."""
 
 
 def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
     """Fit a teacher and the baselines on a fold; everything is scored on its test samples."""
-    train, val, test = (_load(job, names) for names in (job.fold.train, job.fold.val, job.fold.test))
+    train, val, test = _load(job)
     recipe = _recipe(teacher.RECIPES, job)
-    fitted = teacher.fit_teacher(train, val, recipe, job.seed, job.track)
+    if not job.cohort.target.nonnegative:
+        recipe = replace(recipe, floor=None)
+    fitted = teacher.fit_teacher(train, val, recipe, job.seed, job.host)
+    if not job.host.team.leads:
+        return empty_table()
     _save(job, "miso", fitted.model, fitted.notes)
-    predicted = {s.name: predict_section(fitted.model, s, job.cohort.target.nonnegative) for s in test}
-    for name, values in predicted.items():
-        _write_prediction(job, name, values)
-    draws = {"miso": [predicted]}
+    models: dict[str, list[Predict]] = {
+        "miso": [lambda section: predict_section(fitted.model, section, job.cohort.target.nonnegative)]
+    }
     if job.config.baselines:
-        draws |= predict_baselines(train, val, test, job.seed)
-    return _score(job, draws, {s.name: s.y.cpu().numpy() for s in test})
+        models |= fit_baselines(train, val, job.seed)
+    return _score(job, "miso", (_outcome(section, models) for section in test))
 
 
 def train_student_fold(job: FoldJob) -> pd.DataFrame:
-    """Fit a student to the labels of the fold's teacher; it is scored on measured test spots."""
-    train = [_patches(job, name, labelled=True) for name in job.fold.train]
-    val = [_patches(job, name, labelled=True) for name in job.fold.val]
-    test = [_patches(job, name, labelled=False) for name in job.fold.test]
+    """Fit a student to the labels of the fold's teacher and to counts; measured test spots score it."""
     recipe = _recipe(student.RECIPES, job)
+    train = [_patches(job, name, labelled=True, measured=recipe.counts > 0) for name in job.fold.train]
+    val = [_patches(job, name, labelled=True) for name in job.fold.val]
     weights = student.patch_weights(recipe.model, job.samples[0])
     model, notes = student.fit_student(
         train,
@@ -53,13 +62,17 @@ def train_student_fold(job: FoldJob) -> pd.DataFrame:
         nonnegative=job.cohort.target.nonnegative,
         seed=job.seed,
         device=job.device,
-        track=job.track,
+        host=job.host,
     )
+    if not job.host.team.leads:
+        return empty_table()
     _save(job, "patch", model, notes)
-    predicted = {s.name: student.predict_spots(model, s, weights) for s in test}
-    for name, values in predicted.items():
-        _write_prediction(job, name, values)
-    return _score(job, {"patch": [predicted]}, {s.name: s.measured for s in test})
+    test = (_patches(job, name, labelled=False) for name in job.fold.test)
+    return _score(
+        job,
+        "patch",
+        ((s.name, s.measured, {"patch": [student.predict_spots(model, s, weights)]}) for s in test),
+    )
 
 
 @torch.inference_mode()
@@ -71,61 +84,102 @@ def predict_section(
     return np.asarray((values.clamp(min=0) if nonnegative else values).cpu().numpy())
 
 
-def _load(job: FoldJob, names: Sequence[str]) -> list[Section]:
-    cohort, config = job.cohort, job.config
-    return [
-        load_section(cohort.samples[name], cohort, config.knn, job.device, baselines=config.baselines)
-        for name in names
-    ]
+def _load(job: FoldJob) -> tuple[Sections, Sections, Sections]:
+    """Return the sections of training, validation and test, which share what is held in memory."""
+    fold, config = job.fold, job.config
+    everyone = Sections(
+        job.cohort,
+        [*fold.train, *fold.val, *fold.test],
+        config.knn,
+        job.device,
+        baselines=config.baselines,
+        held=job.held,
+    )
+    return everyone.of(fold.train), everyone.of(fold.val), everyone.of(fold.test)
 
 
-def _patches(job: FoldJob, name: str, *, labelled: bool) -> student.PatchSection:
-    sample = job.cohort.samples[name]
+def _patches(job: FoldJob, name: str, *, labelled: bool, measured: bool = True) -> student.PatchSection:
+    """Return a section as a student sees it: all of it on disk, until it is looked at."""
+    sample, cohort = job.cohort.samples[name], job.cohort
     labels = torch.empty(0)
     if labelled:
         found = sample.labels(job.config.labels)
-        if found.genes != job.cohort.genes:
+        if found.genes != cohort.genes:
             raise CohortError(
                 f"the labels {job.config.labels!r} of {name!r} are of other genes than this run's"
             )
         labels = torch.from_numpy(found.fold(job.index))
+    values = np.empty((0, len(cohort.genes)), dtype=np.float32)
+    if measured:
+        with sample.briefly(whole=False):
+            values = target_values(sample, cohort.target, cohort.genes, cohort.missing)
+        values = put_down(values, job.run.path)
     return student.PatchSection(
         name=name,
         patches=sample.patch_features,
         labels=labels,
-        measured=target_values(sample, job.cohort.target, job.cohort.genes, job.cohort.missing),
+        measured=values,
         reference=FeatureReference.of_section(sample.patch_features),
     )
+
+
+def put_down(values: Values, folder: Path) -> Values:
+    """Map values from a file without a name in a folder; it is gone when nobody looks at them any more."""
+    with TemporaryFile(dir=folder) as file:
+        file.write(values.tobytes())
+        file.flush()
+        return np.memmap(file, dtype=values.dtype, mode="c", shape=values.shape)
 
 
 def _recipe(recipes: dict[str, Any], job: FoldJob) -> Any:
     recipe, config = recipes[job.config.preset], job.config
     if config.loss is not None:
-        recipe = replace(recipe, loss=losses[config.loss])
+        loss = losses[config.loss]
+        recipe = replace(recipe, loss=loss, model=replace(recipe.model, link=loss.link))
+    if config.gene_weights is not None:
+        weights = gene_weights(config.gene_weights, job.cohort, job.fold.train, config.seed)
+        recipe = replace(recipe, gene_weights=torch.from_numpy(weights).float().to(job.device))
+    recipe = replace(recipe, accumulate=config.accumulate, precision=config.precision)
+    if config.patience is not None:
+        recipe = replace(recipe, patience=config.patience)
     epochs = config.max_epochs
     return recipe if epochs is None else replace(recipe, max_epochs=epochs, epochs_unseen=epochs)
 
 
-def _score(job: FoldJob, predicted: dict[str, list[Predictions]], measured: Predictions) -> pd.DataFrame:
-    """Score each model on each section; of several draws the mean r counts."""
-    counts = {name: _counts(job, name) for name in measured}
-    tables = [
-        score_rows(
-            draws[0][sample],
-            values,
-            job.cohort.genes,
-            counts=counts[sample],
-            further=[by_sample[sample] for by_sample in draws[1:]],
-            repeat=job.repeat,
-            fold=job.index,
-            sample=sample,
-            model=model,
-            target=job.cohort.target.name,
-        )
-        for model, draws in predicted.items()
-        for sample, values in measured.items()
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else empty_table()
+def _outcome(section: Section, models: Mapping[str, Sequence[Predict]]) -> Outcome:
+    def draws(of: Sequence[Predict]) -> Iterator[Values]:
+        return (predict(section) for predict in of)
+
+    return section.name, section.y.cpu().numpy(), {name: draws(of) for name, of in models.items()}
+
+
+def _score(job: FoldJob, own: str, outcomes: Iterable[Outcome]) -> pd.DataFrame:
+    """Score each model on each section, and write what `own` predicts; of several draws the mean r counts."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for sample, measured, predicted in outcomes:
+        with job.cohort.samples[sample].briefly():
+            known, counts = Measured(measured), _counts(job, sample)
+            counted = None if counts is None else Measured(counts)
+            for model, draws in predicted.items():
+                each = iter(draws)
+                first = next(each)
+                if model == own:
+                    _write_prediction(job, sample, first)
+                rows = score_rows(
+                    first,
+                    known,
+                    job.cohort.genes,
+                    counts=counted,
+                    further=each,
+                    repeat=job.repeat,
+                    fold=job.index,
+                    sample=sample,
+                    model=model,
+                    target=job.cohort.target.name,
+                )
+                tables.setdefault(model, []).append(rows)
+    rows_of_all = [rows for of_model in tables.values() for rows in of_model]
+    return pd.concat(rows_of_all, ignore_index=True) if rows_of_all else empty_table()
 
 
 def _counts(job: FoldJob, name: str) -> Float[NDArray[np.float32], "spot gene"] | None:

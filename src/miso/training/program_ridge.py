@@ -3,30 +3,36 @@
 Genes are noisy and many, what a slide shows of them is little and shared. The targets (each gene scaled to
 spread 1) are turned into their principal components, the programs; each program is predicted by ridge with
 the penalty and the shrinkage that serve it best on sections left out, and one that cannot be predicted is
-left at its mean. Back in genes that is a low-rank linear map (reduced-rank regression; compare Izenman, 1975;
-the choice by program is as in canonical-coordinate shrinkage, Breiman and Friedman, 1997).
+left at its mean. Whether the surroundings are looked at is chosen in the same way, for all programs at once.
+Back in genes that is a low-rank linear map (reduced-rank regression; compare Izenman, 1975; the choice by
+program is as in canonical-coordinate shrinkage, Breiman and Friedman, 1997). Sections are passed over a few
+times, and what is kept does not grow with their number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from miso.models.neighborhood import in_halves
-from miso.models.ridge import Linear
+from miso.models.ridge import Linear, Moments
+from miso.training.levels import Levels, levels_of
 from miso.training.linear import Inputs
+from miso.training.principal_axes import principal_axes
 from miso.training.sections import Section
+from miso.training.shrinkage import choose, ridges
 
-PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""In units of the inputs' total variance, times the number of spots."""
 MOST_PROGRAMS = 128
 LACKING = 0.1
 """Penalty on amounts of programs that genes not measured would have told, against 1 for a whole profile."""
+AT_ONCE = 16_384
+"""Spots whose inputs are in float64 at a time."""
 PARTS = 5
-"""Sections are left out in as many parts at most, those of a patient together."""
+"""Sections are left out in as many parts at most."""
 PIECES = 4
 """Of a lone section."""
 ERRORS = 4.0
@@ -40,68 +46,196 @@ class ProgramFit:
 
     Attributes
     ----------
-    linear
-        The map from inputs to genes.
+    weight
+        From inputs to programs; 0 for one that cannot be predicted.
     programs
         Genes of each program, the first with the greatest variance; in the target's units.
+    bias
+        What a gene is where the inputs are 0.
     missed
-        By section, what each program's prediction misses where the section was left out.
+        What each program's prediction misses where a section was left out, NaN in spots without a value;
+        takes the section's place in the sequence and the section.
     used
         How many programs are predicted at all.
+    sight
+        How many of the inputs they are predicted from, the first ones.
     """
 
-    linear: Linear
+    weight: Float[Tensor, "inputs program"]
     programs: Float[Tensor, "program gene"]
-    missed: list[Float[Tensor, "spot program"]]
+    bias: Float[Tensor, " gene"]
+    missed: Callable[[int, Section], Float[Tensor, "spot program"]]
     used: int
+    sight: int
+
+    @property
+    def linear(self) -> Linear:
+        """The map from inputs to genes, written out."""
+        return Linear(weight=self.weight @ self.programs, bias=self.bias)
 
 
-def fit_programs(sections: Sequence[Section], inputs: Inputs, errors: float = ERRORS) -> ProgramFit:
+def fit_programs(
+    sections: Sequence[Section],
+    inputs: Inputs,
+    *,
+    sights: Sequence[int] = (),
+    most: int = MOST_PROGRAMS,
+    errors: float = ERRORS,
+) -> ProgramFit:
     """Fit to sections; levels that differ between them are not learnt from.
 
     Sections are left out in up to five parts, those of a patient together; a lone section is cut into four
-    pieces that lie together, of which one is left out at a time. `errors` is how many standard errors what a
-    program gains has to be above chance.
+    pieces that lie together, of which one is left out at a time.
+
+    Parameters
+    ----------
+    sights
+        Numbers of first inputs that may be enough: those are used that gain most where sections are left
+        out. Without any, all inputs are.
+    most
+        Programs at most.
+    errors
+        How many standard errors what a program gains has to be above chance.
     """
-    x, y = [inputs(s).cpu().double() for s in sections], [s.y.cpu().double() for s in sections]
-    mean_x, mean_y = torch.cat(x).mean(0), torch.cat(y).nanmean(0).nan_to_num()
-    x, y = [each - each.mean(0) for each in x], [(each - each.mean(0)).nan_to_num() for each in y]
-    measured = torch.stack([s.measured.cpu() for s in sections]).double()
-    spots = torch.tensor([float(len(each)) for each in y], dtype=torch.float64)
-    degrees = (spots @ measured - 1).clamp(min=1)
-    scale = (reduce(torch.add, (each.square().sum(0) for each in y)) / degrees).sqrt().clamp(min=1e-6)
-    y = [each / scale for each in y]
-    profiles = _principal_axes(y, (measured.T * spots) @ measured)[:MOST_PROGRAMS]
-    values = [_programs(each, profiles, there.bool()) for each, there in zip(y, measured, strict=True)]
-    if len(sections) > 1:
-        fit = _fit(x, values, _parts(sections), errors)
-        missed = fit.missed
-    else:
-        pieces = _pieces(sections[0])
-        x, values = ([each[0][rows] for rows in pieces] for each in (x, values))
-        fit = _fit(x, values, range(len(pieces)), errors)
-        missed = [torch.cat(fit.missed)[torch.cat(pieces).argsort()]]
-    weight = fit.weight @ (profiles * scale)
+    levels = levels_of(sections)
+    profiles = principal_axes(
+        lambda: (levels.scaled(s) for s in sections), levels.spots, levels.measured, most
+    )
+    seen = _Seen(levels, parts_of(levels.names, levels.patients), profiles, inputs)
+    n_inputs = max(sights) if sights else inputs(sections[0]).shape[1]
+    best = max(_fits(sections, seen, n_inputs, sights or (n_inputs,), errors), key=lambda fit: fit.gained)
+    programs, sight = (profiles * levels.scale).float(), len(best.weight)
+    weight = F.pad(best.weight, (0, 0, 0, n_inputs - sight)).float()
     return ProgramFit(
-        linear=Linear(weight=weight.float(), bias=(mean_y - mean_x @ weight).float()),
-        programs=(profiles * scale).float(),
-        missed=[each.float() for each in missed],
-        used=int((fit.weight.abs().sum(0) > 0).sum()),
+        weight=weight,
+        programs=programs,
+        bias=levels.mean.float() - best.mean_x.float() @ weight[:sight] @ programs,
+        missed=best.missed,
+        used=best.used,
+        sight=sight,
     )
 
 
-def _principal_axes(
-    values: Sequence[Float[Tensor, "spot gene"]], together: Float[Tensor, "gene gene"]
-) -> Float[Tensor, "program gene"]:
-    """Principal axes of centred values, the greatest variance first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sighted:
+    """A fit to the first inputs: by whole sections, and what it gains and misses where they are left out."""
 
-    Two genes covary over the spots that measured them `together`; where one was not measured, values are 0.
+    weight: Float[Tensor, "some program"]
+    mean_x: Float[Tensor, " some"]
+    missed: Callable[[int, Section], Float[Tensor, "spot program"]]
+    used: int
+    gained: float
+
+
+def _fits(
+    sections: Sequence[Section], seen: "_Seen", n_inputs: int, sights: Sequence[int], errors: float
+) -> Iterator[_Sighted]:
+    """Fit to each number of first inputs; where spots abound, from one pass over the sections."""
+    if seen.levels.spots.sum() >= n_inputs:
+        view = _View(seen, n_inputs, None)
+        out, mean_x = _moments(sections, view)
+        for sight in sights:
+            first = {part: moments.of_inputs(sight) for part, moments in out.items()}
+            yield _fit(_View(seen, sight, None), first, mean_x[:sight], errors)
+    else:
+        for sight in sights:
+            view = _View(seen, sight, _row_space(sections, seen, sight))
+            yield _fit(view, *_moments(sections, view), errors)
+
+
+def _fit(view: "_View", out: dict[int, Moments], mean_x: Float[Tensor, " some"], errors: float) -> _Sighted:
+    whole = reduce(Moments.__add__, out.values())
+    weights = {part: ridges(whole - moments) for part, moments in out.items()}
+    left_out = [(weights[part], moments) for part, moments in out.items()]
+    choice = choose(left_out, errors**2 * whole.yy / max(whole.rows - 1, 1))
+    kept = {part: choice.of(each) for part, each in weights.items()}
+
+    def missed(index: int, section: Section) -> Float[Tensor, "spot program"]:
+        (x, _), c = view.inputs(section), view.seen.programs(section)
+        found = torch.full_like(c, torch.nan)
+        for part, spots in view.seen.cut(index, section):
+            for rows in torch.split(spots, AT_ONCE):
+                found[rows] = c[rows] - view.doubled(x[rows]) @ kept[part]
+        return found.float()
+
+    return _Sighted(
+        weight=view.turned_back(choice.of(ridges(whole))),
+        mean_x=mean_x,
+        missed=missed,
+        used=int((choice.factor > 0).sum()),
+        gained=choice.gained,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How ridge sees a section: inputs, programs, and the parts left out."""
+
+    levels: Levels
+    parts: list[int]
+    profiles: Float[Tensor, "program gene"]
+    inputs: Inputs
+
+    def programs(self, section: Section) -> Float[Tensor, "spot program"]:
+        """Return the amounts of programs in each spot."""
+        return _programs(self.levels.scaled(section), self.profiles, section.measured.cpu())
+
+    def cut(self, index: int, section: Section) -> Iterator[tuple[int, Int[Tensor, " some"]]]:
+        """Say which spots with a value belong to which part: all to the section's, a lone one's to four."""
+        if len(self.parts) > 1:
+            yield self.parts[index], torch.arange(len(section.y))[section.spots]
+        else:
+            yield from enumerate(_pieces(section))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The first inputs of a section about their means, in the space that those of all sections span."""
+
+    seen: _Seen
+    sight: int
+    space: Float[Tensor, "dim less"] | None
+
+    def inputs(self, section: Section) -> tuple[Float[Tensor, "spot some"], Float[Tensor, " some"]]:
+        """Return a section's inputs about their means, and the means."""
+        x = self.seen.inputs(section)[:, : self.sight].cpu()
+        mean = x[section.spots].mean(0)
+        return x - mean, mean.double()
+
+    def doubled(self, x: Float[Tensor, "some some"]) -> Float[Tensor, "some less"]:
+        """Return some of these in float64, which large sections are too large for, in the space spanned."""
+        return x.double() if self.space is None else x.double() @ self.space
+
+    def turned_back(self, weight: Float[Tensor, "less program"]) -> Float[Tensor, "dim program"]:
+        """Return weights on the inputs themselves."""
+        return weight if self.space is None else self.space @ weight
+
+
+def _moments(sections: Sequence[Section], view: _View) -> tuple[dict[int, Moments], Float[Tensor, " dim"]]:
+    """Return the moments of each part about the sections' means, and the mean of the inputs."""
+    out: dict[int, Moments] = {}
+    spots = view.seen.levels.spots
+    mean, share = torch.zeros(1, dtype=torch.float64), spots / spots.sum()
+    for index, section in enumerate(sections):
+        (x, own), c = view.inputs(section), view.seen.programs(section)
+        mean = mean + share[index] * own
+        for part, spots in view.seen.cut(index, section):
+            for rows in torch.split(spots, AT_ONCE):
+                moments = Moments.of(view.doubled(x[rows]), c[rows], about_zero=True)
+                out[part] = out[part] + moments if part in out else moments
+    return out, mean
+
+
+def _row_space(sections: Sequence[Section], seen: _Seen, sight: int) -> Float[Tensor, "dim less"] | None:
+    """Return an orthonormal basis of what the inputs span, where all spots are fewer than the dimensions.
+
+    Then fewer spots are less work; together they take no more than moments of that many dimensions would.
     """
-    covariance = reduce(torch.add, (each.T @ each for each in values)) / together.clamp(min=1)
-    _, axes = torch.linalg.eigh(covariance)
-    most = min(sum(map(len, values)), axes.shape[1])
-    principal: Tensor = axes.flip(1)[:, :most].T
-    return principal
+    if seen.levels.spots.sum() >= sight:
+        return None
+    x = [seen.inputs(section)[:, :sight].cpu().double() for section in sections]
+    basis: Tensor = torch.linalg.qr(torch.cat([each - each.mean(0) for each in x]).T).Q
+    return basis
 
 
 def _programs(
@@ -118,111 +252,16 @@ def _programs(
     return amounts
 
 
-def _parts(sections: Sequence[Section]) -> list[int]:
+def parts_of(names: Sequence[str], patients: Sequence[str]) -> list[int]:
     """Give each section the number of its part: by patients where there are two, else by sections."""
-    patients = [section.patient or section.name for section in sections]
-    names = patients if len(set(patients)) > 1 else [section.name for section in sections]
-    number = {name: i % PARTS for i, name in enumerate(dict.fromkeys(names))}
-    return [number[name] for name in names]
+    patients = [patient or name for patient, name in zip(patients, names, strict=True)]
+    apart = patients if len(set(patients)) > 1 else names
+    number = {name: i % PARTS for i, name in enumerate(dict.fromkeys(apart))}
+    return [number[name] for name in apart]
 
 
 def _pieces(section: Section) -> list[Int[Tensor, " spot"]]:
-    positions = section.center_um.cpu().double().numpy()
+    spots = torch.arange(len(section.y))[section.spots]
+    positions = section.center_um.cpu()[spots].double().numpy()
     size = -(-len(positions) // PIECES)
-    return list(torch.split(torch.from_numpy(in_halves(positions, size)), size))
-
-
-# ---- ridge on all programs at once
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """Weights of each program, 0 for one that cannot be predicted; what they miss where it is left out."""
-
-    weight: Float[Tensor, "dim program"]
-    missed: list[Float[Tensor, "spot program"]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """Second moments of inputs and values over some spots: all that ridge needs to know of them."""
-
-    xx: Float[Tensor, "dim dim"]
-    xc: Float[Tensor, "dim program"]
-    spots: int
-
-    @classmethod
-    def of(cls, x: Tensor, c: Tensor) -> "_Moments":
-        return cls(x.T @ x, x.T @ c, len(x))
-
-    def __add__(self, other: "_Moments") -> "_Moments":
-        return _Moments(self.xx + other.xx, self.xc + other.xc, self.spots + other.spots)
-
-    def __sub__(self, other: "_Moments") -> "_Moments":
-        return _Moments(self.xx - other.xx, self.xc - other.xc, self.spots - other.spots)
-
-    def ridge(self) -> Float[Tensor, "penalty dim program"]:
-        """Weights for every penalty."""
-        variances, axes = torch.linalg.eigh(self.xx)
-        variances, turned = variances.clamp(min=0), axes.T @ self.xc
-        total = variances.sum().clamp(min=1e-12)
-        return torch.stack([axes @ (turned / (variances + p * total)[:, None]) for p in PENALTIES])
-
-
-def _fit(
-    x: Sequence[Float[Tensor, "spot dim"]],
-    c: Sequence[Float[Tensor, "spot program"]],
-    parts: Sequence[int],
-    errors: float,
-) -> _Fit:
-    turn = _row_space(x)
-    x = [each @ turn for each in x]
-    out: dict[int, _Moments] = {}
-    for part, each, values in zip(parts, x, c, strict=True):
-        moments = _Moments.of(each, values)
-        out[part] = out[part] + moments if part in out else moments
-    whole = reduce(_Moments.__add__, out.values())
-    weights = {part: (whole - moments).ridge() for part, moments in out.items()}
-    left_out = [(weights[part], moments) for part, moments in out.items()]
-    penalty, factor = _choose(left_out, errors**2 * torch.cat(list(c)).var(0))
-    missed = [
-        values - each @ _of_choice(weights[part], penalty, factor)
-        for part, each, values in zip(parts, x, c, strict=True)
-    ]
-    return _Fit(weight=turn @ _of_choice(whole.ridge(), penalty, factor), missed=missed)
-
-
-def _choose(
-    left_out: Sequence[tuple[Float[Tensor, "penalty dim program"], _Moments]],
-    least: Float[Tensor, " program"],
-) -> tuple[Int[Tensor, " program"], Float[Tensor, " program"]]:
-    """For each program, the penalty and the factor in [0, 1] that leave the least error on what is left out.
-
-    For values c, predictions p and a factor s that error is |c|² − 2 s p·c + s² |p|², least at p·c / |p|².
-    A program that does not gain more than `least` gets the factor 0. (If p had nothing to do with c,
-    p·c / |p| would have the variance of c.)
-    """
-    along = reduce(torch.add, ((w * moments.xc).sum(1) for w, moments in left_out))
-    square = reduce(torch.add, ((w * (moments.xx @ w)).sum(1) for w, moments in left_out))
-    factor = (along / square.clamp(min=1e-12)).clamp(0, 1)
-    gained, penalty = (2 * factor * along - factor**2 * square).max(0)
-    best = factor.gather(0, penalty[None])[0]
-    return penalty, torch.where(gained > least, best, 0.0)
-
-
-def _of_choice(
-    weights: Float[Tensor, "penalty dim program"],
-    penalty: Int[Tensor, " program"],
-    factor: Float[Tensor, " program"],
-) -> Float[Tensor, "dim program"]:
-    return weights[penalty, :, torch.arange(len(penalty))].T * factor
-
-
-def _row_space(x: Sequence[Float[Tensor, "spot dim"]]) -> Float[Tensor, "dim less"]:
-    """Return an orthonormal basis of what the inputs span: fewer spots than dimensions are no more work."""
-    together = torch.cat(list(x))
-    spots, dim = together.shape
-    if spots >= dim:
-        return torch.eye(dim, dtype=together.dtype)
-    basis: Tensor = torch.linalg.qr(together.T).Q
-    return basis
+    return list(torch.split(spots[torch.from_numpy(in_halves(positions, size))], size))

@@ -1,8 +1,10 @@
 """A cross-validated run: every fold of every repeat trained, saved and scored, and resumed if cut off."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +20,12 @@ from miso.samples.tables import open_table
 from miso.training.config import TrainConfig
 from miso.training.device import choose_device
 from miso.training.folder import RunFolder
+from miso.training.gene_weights import ignored_genes, weights_fingerprint
+from miso.training.loop import Host
+from miso.training.sections import Held
+from miso.training.snapshot import EVERY_S, Snapshots
 from miso.training.table import COLUMNS
+from miso.training.team import ALONE, Team
 
 Tell = Callable[[str], None]
 
@@ -34,7 +41,8 @@ class FoldJob:
     repeat: int
     run: RunFolder
     device: torch.device
-    track: Track
+    held: Held
+    host: Host
 
     @property
     def seed(self) -> int:
@@ -58,27 +66,47 @@ def run_folds(
     train_fold: TrainFold,
     tell: Tell = lambda line: None,
     track: Track = silent,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
-    """Train every fold that is not done yet; return the summary. What is told is kept in `run.log` too."""
+    """Train every fold that is not done yet; return the summary. What is told is kept in `run.log` too.
+
+    Of a team the lead alone writes and tells, and has a summary.
+    """
     run = RunFolder(path=Path(required(config.run_dir, "run_dir")))
     _check_members(splits, cohort)
-    run.begin(config, splits, fingerprints(config, cohort))
+    inputs = fingerprints(config, cohort)
+    if team.leads:
+        run.begin(config, splits, inputs)
+    team.wait()
 
     def say(line: str) -> None:
-        run.log(line)
-        tell(line)
+        if team.leads:
+            run.log(line)
+            tell(line)
 
-    for note in splits.notes:
+    if team.size > 1:
+        say(f"{team.size} processes share every step")
+    for note in (*splits.notes, *_notes_on_weights(config, cohort)):
         say(note)
-    for job in _jobs(config, cohort, splits, run, track):
+    settings = _settings_of_snapshots(config, inputs, team)
+
+    def host(folder: Path) -> Host:
+        snapshots = Snapshots(folder=folder / "snapshots", settings=settings, say=say, every_s=EVERY_S)
+        return Host(team=team, snapshots=snapshots, track=track if team.leads else silent)
+
+    for job in _jobs(config, cohort, splits, run, host):
         where = f"repeat {job.repeat}, fold {job.index} (test {', '.join(job.fold.test) or 'none'})"
-        if run.is_done(job.repeat, job.index):
+        (done,) = team.as_lead([run.is_done(job.repeat, job.index)])
+        if done:
             say(f"{where}: already there")
-            continue
-        table = train_fold(job)
-        run.write_fold_table(job.repeat, job.index, table)
-        say(f"{where}: {_in_words(table)}")
-    return run.finish()
+        else:
+            table = train_fold(job)
+            if team.leads:
+                run.write_fold_table(job.repeat, job.index, table)
+            say(f"{where}: {_in_words(table)}")
+        if team.leads and job.host.snapshots:
+            job.host.snapshots.remove()
+    return run.finish() if team.leads else {}
 
 
 def open_training_cohort(config: TrainConfig) -> Cohort:
@@ -109,11 +137,14 @@ def required(value: str | None, key: str) -> str:
 
 
 def _jobs(
-    config: TrainConfig, cohort: Cohort, splits: Splits, run: RunFolder, track: Track
+    config: TrainConfig, cohort: Cohort, splits: Splits, run: RunFolder, host: Callable[[Path], Host]
 ) -> Iterator[FoldJob]:
-    device = choose_device(config.device)
+    held = None  # by all folds, so that those of a small cohort read each section once
     for repeat in range(config.n_repeats):
         for index, fold in enumerate(splits.folds):
+            own = host(run.fold(repeat, index))
+            device = choose_device(config.device, own.team)
+            held = held or Held.on(device)
             yield FoldJob(
                 config=config,
                 cohort=cohort,
@@ -122,7 +153,8 @@ def _jobs(
                 repeat=repeat,
                 run=run,
                 device=device,
-                track=track,
+                held=held,
+                host=own,
             )
 
 
@@ -130,6 +162,20 @@ def _check_members(splits: Splits, cohort: Cohort) -> None:
     for name in (name for fold in splits.folds for name in (*fold.train, *fold.val, *fold.test)):
         if name not in cohort.samples:
             raise SplitError(f"the folds name {name!r}, but there are {', '.join(sorted(cohort.samples))}")
+
+
+def _settings_of_snapshots(config: TrainConfig, inputs: dict[str, Any], team: Team) -> dict[str, Any]:
+    """Name what a training has to have in common with a snapshot that it goes on from."""
+    about = asdict(config)
+    about["cohort"].pop("path")
+    about.pop("run_dir")
+    return {
+        **about,
+        "device": choose_device(config.device, team).type,
+        "processes": team.size,
+        "inputs": hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16],
+        "miso_version": version("miso-spatial"),
+    }
 
 
 def fingerprints(config: TrainConfig, cohort: Cohort) -> dict[str, Any]:
@@ -141,14 +187,25 @@ def fingerprints(config: TrainConfig, cohort: Cohort) -> dict[str, Any]:
     }
     if cohort.target.transform is None:
         inputs["table"] = {name: _sha256(sample, config.target) for name, sample in cohort.samples.items()}
+    if config.gene_weights is not None:
+        inputs["gene_weights"] = weights_fingerprint(config.gene_weights, cohort)
     if config.model == "patch":
         taught = [sample for sample in cohort.samples.values() if config.labels in sample.label_sets]
         inputs["labels"] = {sample.name: sample.labels(config.labels).fingerprints() for sample in taught}
     return inputs
 
 
+def _notes_on_weights(config: TrainConfig, cohort: Cohort) -> list[str]:
+    ignored = ignored_genes(config.gene_weights, cohort.genes) if config.gene_weights else []
+    return [
+        f"{len(ignored)} genes of {config.gene_weights} are not predicted (first: {gene!r}); ignored"
+        for gene in ignored[:1]
+    ]
+
+
 def _sha256(sample: Sample, table: str) -> str:
-    values = open_table(sample, table).values
+    with sample.briefly(whole=False):
+        values = open_table(sample, table).values
     return hashlib.sha256(values.to_numpy().tobytes() + "\n".join(values.columns).encode()).hexdigest()[:16]
 
 
@@ -160,8 +217,11 @@ def empty_table() -> pd.DataFrame:
 
 
 def _in_words(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "trained for use, nothing held out"
     r = table[table["metric"] == "pearson"].groupby("model", sort=False)["value"].mean()
-    return (
-        ", ".join(f"{name} r = {value:.3f}" for name, value in r.items() if np.isfinite(value))
-        or "trained for use, nothing held out"
+    scored = r.drop("mean", errors="ignore")  # whose r is never defined
+    return ", ".join(
+        f"{name} r = {value:.3f}" if np.isfinite(value) else f"{name} predicts nothing (r undefined)"
+        for name, value in scored.items()
     )

@@ -1,6 +1,6 @@
 """The tidy table of a run's metrics, and its summary; an undefined value stays NaN and is counted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.scores.aggregate import benchmark_mean, gene_means
-from miso.scores.columns import quotient
-from miso.scores.metrics import metrics, pearson
+from miso.scores.columns import Measured, quotient
+from miso.scores.metrics import pearson, score_all
 
 COLUMNS = ["repeat", "fold", "sample", "model", "gene", "target", "metric", "value"]
 Values = Float[NDArray[np.float32], "spot gene"]
@@ -18,11 +18,11 @@ Values = Float[NDArray[np.float32], "spot gene"]
 
 def score_rows(
     predicted: Values,
-    measured: Values,
+    measured: Values | Measured,
     genes: list[str],
     *,
-    counts: Values | None = None,
-    further: Sequence[Values] = (),
+    counts: Values | Measured | None = None,
+    further: Iterable[Values] = (),
     **about: Any,
 ) -> pd.DataFrame:
     """Score one section: a row a gene and metric; `about` fills the other columns.
@@ -30,18 +30,19 @@ def score_rows(
     Parameters
     ----------
     measured
-        The target that was predicted.
+        The target that was predicted. As a `Measured`, what is found of it serves the next model, too.
     counts
         Molecules of the same genes. Without them, metrics on counts have no rows.
     further
         More draws of a prediction that chance is part of. r is the mean over all draws that have one; the
         other metrics are of the first draw alone, since ten draws of all of them would slow training.
     """
-    sides = {"target": measured} | ({} if counts is None else {"counts": counts})
-    taken = [metric for name in metrics if (metric := metrics[name]).on in sides]
-    scores = {metric.name: metric.score(predicted, sides[metric.on]) for metric in taken}
-    if further:
-        draws = np.stack([scores["pearson"], *(pearson(draw, measured) for draw in further)])
+    given = {"target": measured, "counts": counts}
+    sides = {on: Measured.of(side) for on, side in given.items() if side is not None}
+    scores = score_all(predicted, sides)
+    more = [pearson(draw, sides["target"]) for draw in further]  # one draw at a time is held
+    if more:
+        draws = np.stack([scores["pearson"], *more])
         defined = np.isfinite(draws)
         count = defined.sum(axis=0)
         scores["pearson"] = quotient(np.where(defined, draws, 0).sum(axis=0), count, count > 0)

@@ -24,24 +24,29 @@ def command(
 ) -> None:
     """Train with cross-validation: teachers over spots, or (distil) students over patches.
 
-    Keys: cohort.path, cohort.genes, cohort.also, cohort.missing (error|drop), cohort.only, splits (JSON file,
-    her2st_folds, leave_one_sample_out, leave_one_patient_out), target (raw|log1p|log1p_cp10k),
-    preset (default|published), seed, n_repeats, max_epochs, knn, device, baselines, labels, run_dir.
+    Keys: cohort.path, cohort.genes, cohort.also, cohort.missing (error|drop|mask), cohort.only, splits (JSON
+    file, her2st_folds, leave_one_sample_out, leave_one_patient_out), target (raw|log1p|log1p_cp10k|a table),
+    preset (default|published), loss and gene_weights (of published), seed, n_repeats, max_epochs, patience,
+    accumulate, precision (auto|float32|bfloat16), knn, device, baselines, labels, run_dir.
 
     The run folder gets config.yaml, splits.json, metrics.parquet, summary.json, out-of-fold predictions and
     one checkpoint a fold. The same command goes on after an interruption.
+
+    `torchrun --nproc-per-node 4 -m miso train …` trains each fold on four CUDA devices at once.
 
     Example: `miso train --config-name train_her2st cohort.path=her2st/processed_data
     splits=leave_one_sample_out run_dir=runs/c`
     """
     from miso.training import train
+    from miso.training.team import join_team
     from miso.verbs._config import read_config
 
-    config = read_config(config_name, overrides or [], config_dir)
-    summary = train(config, console.tell, console.track)
-    show_summary(
-        summary, config.target if config.model == "miso" else "the teachers' target", str(config.run_dir)
-    )
+    with join_team() as team:
+        config = read_config(config_name, overrides or [], config_dir)
+        summary = train(config, console.tell, console.track, team)
+        if team.leads:
+            target = config.target if config.model == "miso" else "the teachers' target"
+            show_summary(summary, target, str(config.run_dir))
 
 
 def show_summary(summary: dict[str, dict[str, object]], target: str, run_dir: str) -> None:
