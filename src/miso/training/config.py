@@ -60,8 +60,8 @@ class TrainConfig:
         Epochs without a better score after which no more are tried; null takes the preset's: 10 for the
         default student, otherwise all are tried.
     accumulate
-        Sections (for a student, batches of 128 spots) whose mean loss makes one step of the optimizer, on
-        each device: a team of N devices (`torchrun`) takes N times as many a step.
+        Sections (for a student, batches of 16 spots, 128 for `published`) whose mean loss makes one step of
+        the optimizer, on each device: a team of N devices (`torchrun`) takes N times as many a step.
     precision
         Of the products of matrices in training: `float32`, `bfloat16`, or `auto`, which is bfloat16 on CUDA
         devices that have it. Weights are float32, and so are predictions.

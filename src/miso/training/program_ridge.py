@@ -38,6 +38,8 @@ PIECES = 4
 ERRORS = 4.0
 """A program is predicted if that gains more than so many standard errors allow for by chance; near spots are
 not independent, so two would let half of all programs through (benchmarks/choices.py)."""
+SHARE = 0.1
+"""Or if it explains so much of the program: of a few dozen spots nothing could be surer than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,8 @@ def _fit(view: "_View", out: dict[int, Moments], mean_x: Float[Tensor, " some"],
     whole = reduce(Moments.__add__, out.values())
     weights = {part: ridges(whole - moments) for part, moments in out.items()}
     left_out = [(weights[part], moments) for part, moments in out.items()]
-    choice = choose(left_out, errors**2 * whole.yy / max(whole.rows - 1, 1))
+    least = min(errors**2, SHARE * whole.rows)
+    choice = choose(left_out, least * whole.yy / max(whole.rows - 1, 1))
     kept = {part: choice.of(each) for part, each in weights.items()}
 
     def missed(index: int, section: Section) -> Float[Tensor, "spot program"]:
