@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from miso.geometry import Raster
-from miso.phantom.score import cells_under_spots, within_spot_r
+from miso.phantom.score import between_spots, cells_under_spots, within_spot_r
 
 RASTER = Raster(origin_xy=(8.0, 8.0), step_px=16.0, shape=(40, 50))
 CENTERS_XY = np.array([[160.0, 160.0], [400.0, 240.0], [640.0, 480.0]])
@@ -61,3 +61,18 @@ def test_cells_that_were_not_seen_are_left_out(cells: np.ndarray, truth: np.ndar
 def test_noise_scores_near_zero(cells: np.ndarray, truth: np.ndarray) -> None:
     noise = np.random.default_rng(1).random(RASTER.shape).astype(np.float32)
     assert abs(within_spot_r(noise, truth, cells)) < 0.2
+
+
+def test_gaps_of_a_square_array_are_half_a_pitch_off_and_touch_no_spot() -> None:
+    spots = np.array([[x, y] for x in (0.0, 400.0, 800.0) for y in (0.0, 400.0)]) + 1000
+    gaps = between_spots(spots, 400.0, 200.0)
+    assert len(gaps) == 4 * 3  # each corner of each spot once
+    assert ((gaps - 1000) % 400 == 200).all()
+    everything = np.vstack([spots, gaps])
+    apart = np.hypot(*(everything[:, None] - everything).transpose(2, 0, 1)) + 1e9 * np.eye(len(everything))
+    assert apart.min() >= 200
+
+
+def test_spots_without_room_between_them_have_no_gaps() -> None:
+    spots = np.array([[x, y] for x in range(0, 500, 100) for y in range(0, 500, 100)], dtype=np.float64)
+    assert between_spots(spots, 100.0, 100.0).shape == (0, 2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from miso.scores.distance import mae, nrmse_range, nrmse_sd, rmse
+from miso.scores.distance import mae, nrmse_range, nrmse_sd, rmse, rmse_minmax
 
 PREDICTED = np.array([[1.0], [2.0], [4.0], [5.0]])
 MEASURED = np.array([[0.0], [2.0], [4.0], [10.0]])
@@ -38,3 +38,16 @@ def test_a_constant_prediction_has_every_distance() -> None:
     flat = np.zeros_like(MEASURED)
     for score in (rmse, mae, nrmse_range, nrmse_sd):
         assert np.isfinite(score(flat, MEASURED)).all()
+
+
+def test_between_extremes_neither_scale_nor_offset_of_a_side_matters() -> None:
+    # 0, 1/4, 3/4, 1 beside 0, 1/5, 2/5, 1: differences 0, 1/20, 7/20, 0
+    expected = np.sqrt((1 / 400 + 49 / 400) / 4)
+    assert rmse_minmax(PREDICTED, MEASURED) == pytest.approx(expected)
+    assert rmse_minmax(7 * PREDICTED - 3, MEASURED / 2 + 1) == pytest.approx(expected)
+
+
+def test_between_extremes_a_side_that_does_not_vary_is_undefined() -> None:
+    flat = np.full_like(MEASURED, 0.1)
+    assert np.isnan(rmse_minmax(flat, MEASURED)).all()
+    assert np.isnan(rmse_minmax(PREDICTED, flat)).all()

@@ -23,6 +23,21 @@ def cells_under_spots(
     return np.column_stack([spots[inside], cells[inside]])
 
 
+def between_spots(center_xy: Points, pitch_px: float, diameter_px: float) -> Points:
+    """Centres of discs of a spot's size in the gaps of a square array: half a pitch off along x and y.
+
+    Those that would overlap a spot, or one before them in the list, are left out.
+    """
+    half, found = pitch_px / 2, list[Points]()
+    corners = np.array([(-half, -half), (half, -half), (-half, half), (half, half)])
+    taken = np.asarray(center_xy, dtype=np.float64)
+    for place in (taken[:, None] + corners).reshape(-1, 2):
+        if np.hypot(*(taken - place).T).min() >= diameter_px:
+            taken = np.vstack([taken, place])
+            found.append(place)
+    return np.array(found).reshape(-1, 2)
+
+
 def within_spot_r(predicted: Plane, truth: Plane, cells: Int[NDArray[np.int64], "cell 3"]) -> float:
     """Pearson's r over the cells under spots, each spot's own mean taken off both sides.
 

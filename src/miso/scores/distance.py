@@ -25,6 +25,18 @@ def nrmse_range(predicted: Block, measured: Block) -> PerGene:
 
 
 @by_gene
+def rmse_minmax(predicted: Block, measured: Block) -> PerGene:
+    """RMSE with both sides between their own extremes, 0 to 1; NaN where either does not vary.
+
+    Super-resolved maps are scored so, as their units need not be the truth's (iStar: Zhang D. et al., Nature
+    Biotechnology 2024).
+    """
+    defined = predicted.of(varies) & measured.of(varies)
+    p, m = (side.of(_between_extremes) for side in (predicted, measured))
+    return np.where(defined, np.sqrt(((p - m) ** 2).mean(axis=0)), np.nan)
+
+
+@by_gene
 def nrmse_sd(predicted: Block, measured: Block) -> PerGene:
     """RMSE over the standard deviation of the measured values; NaN where these do not vary.
 
@@ -37,6 +49,11 @@ def nrmse_sd(predicted: Block, measured: Block) -> PerGene:
 
 def _rmse(predicted: Block, measured: Block) -> PerGene:
     return np.asarray(np.sqrt(((predicted.columns - measured.columns) ** 2).mean(axis=0)))
+
+
+def _between_extremes(values: Columns) -> Columns:
+    span = _range(values)
+    return np.asarray((values - values.min(axis=0)) / np.where(span > 0, span, 1))
 
 
 def _range(values: Columns) -> PerGene:
