@@ -15,7 +15,12 @@ import miso
 from miso.encoders import Encoder
 from miso.errors import CheckpointError
 from miso.maps.as_trained import slide_in_cohort
-from miso.models import load_checkpoint
+from miso.maps.predictor import Predictor
+from miso.models import Checkpoint, load_checkpoint
+from miso.models.calibration import half_width
+from miso.models.novelty import TilesOfSection, fit_novelty, summed_up
+from miso.models.residuals import Residuals
+from miso.models.standardize import FeatureReference
 from miso.samples import Sample, open_cohort
 from miso.samples.sample import slide_fingerprint
 from miso.training import CohortConfig, TrainConfig, train
@@ -167,6 +172,105 @@ def test_a_teacher_asked_for_patches_says_to_distil_and_a_student_for_spots_says
         miso.load(runs / "teachers").predict_patches(c1.patch_features)
     with pytest.raises(CheckpointError, match="use predict_patches"):
         miso.load(runs / "students-default").predict_features(c1.adata.obsm["tile_features"], c1.neighbors(3))
+
+
+@pytest.mark.parametrize("run", ["students-default", "students-published"])
+def test_moments_of_patches_are_those_of_the_folds(run: str, runs: Path, c1: Sample) -> None:
+    patches = np.asarray(c1.patch_features, dtype=np.float32)
+    whole, reference = miso.load(runs / run), FeatureReference.of_section(c1.patch_features)
+    each = [
+        miso.load(runs / run / f"repeat_0_fold_{fold}").predict_patches(patches, reference) for fold in (0, 1)
+    ]
+    mean, variance = whole.moments(patches, reference)
+    np.testing.assert_array_equal(mean, whole.predict_patches(patches, reference))
+    np.testing.assert_allclose(variance, np.var(each, axis=0, ddof=1), rtol=1e-3, atol=1e-6)
+    alone = miso.load(runs / run / "repeat_0_fold_0").moments(patches, reference)
+    np.testing.assert_array_equal(alone[0], each[0])
+    assert not alone[1].any()
+
+
+def knowing(run: Path, spots: int = 80) -> Predictor:
+    """Models of the two folds that know what they missed on sections held out, and what tiles are like.
+
+    The sections of the phantom have too few spots to tell; these are made up.
+    """
+    found, rng = miso.load(run), np.random.default_rng(0)
+
+    def of(checkpoint: Checkpoint) -> Checkpoint:
+        predicted = rng.uniform(0, 4, (spots, len(checkpoint.genes))).astype(np.float32)
+        measured = rng.poisson(predicted).astype(np.float32)
+        records = [Residuals.of_section(name, predicted, measured) for name in checkpoint.held_out]
+        dim = checkpoint.in_dim
+        seen = [
+            TilesOfSection(
+                tiles=rng.normal(0, 1, (60, 2 * dim)),
+                reference=FeatureReference(mean=torch.full((dim,), 0.1 * part), std=torch.ones(dim)),
+                part=part,
+            )
+            for part in range(3)
+        ]
+        novelty = fit_novelty(seen) if found.is_student else None
+        return replace(checkpoint, residuals=Residuals.together([r for r in records if r]), novelty=novelty)
+
+    return Predictor([of(checkpoint) for checkpoint in found.checkpoints], found.path)
+
+
+def test_intervals_on_a_new_slide_are_from_all_sections_held_out(runs: Path, c1: Sample) -> None:
+    predictor = knowing(runs / "teachers")
+    found = predictor.predict(foreign(c1))
+    calibration = predictor.calibration
+    assert calibration is not None
+    assert (calibration.sections, calibration.genes) == (2, tuple(c1.adata.var_names))  # C1 and A1
+    expected = half_width(calibration, np.asarray(found.X), slice(None))
+    np.testing.assert_array_equal(found.layers["half_width"], expected)
+    assert expected.min() > 0
+    assert found.uns["miso"]["interval"] == {"level": 0.9, "spots": 160, "sections": 2}
+
+
+def test_nothing_of_a_patient_calibrates_intervals_on_its_own_slides(runs: Path, c1: Sample) -> None:
+    predictor = knowing(runs / "students-default", spots=120)
+    assert predictor.residuals is not None
+    assert predictor.residuals.sections == ("C1", "A1")
+    speaking = predictor.for_slide(slide_fingerprint(c1))
+    assert speaking.residuals is not None
+    assert speaking.residuals.sections == ("A1",)
+    again = speaking.for_slide(slide_fingerprint(c1))
+    assert again.residuals is not None
+    assert again.residuals.sections == ("A1",)
+    assert predictor.predict(c1).uns["miso"]["interval"] == {"level": 0.9, "spots": 120, "sections": 1}
+
+
+def test_too_few_spots_held_out_are_said_and_leave_no_interval(
+    runs: Path, c1: Sample, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        found = knowing(runs / "teachers").predict(c1)  # the 80 spots of A1 alone remain
+    assert "half_width" not in found.layers
+    assert "interval" not in found.uns["miso"]
+    assert "too few spots were held out" in caplog.text
+
+
+def test_grades_are_those_of_the_table_by_gene(runs: Path) -> None:
+    predictor = miso.load(runs / "teachers")
+    assert tuple(predictor.grades) == predictor.genes
+    assert predictor.grades == predictor.reliability["grade"].to_dict()
+    assert set(predictor.grades.values()) <= {"A", "B", "C", "D", "untested"}
+
+
+def test_novelty_is_the_mean_of_folds_and_unknown_without_a_record(runs: Path, c1: Sample) -> None:
+    patches, whole = np.asarray(c1.patch_features, dtype=np.float32), knowing(runs / "students-default")
+    reference = FeatureReference.of_section(c1.patch_features)
+    tiles = summed_up(patches, reference)
+    each = [c.novelty.of_tiles(tiles) for c in whole.checkpoints if c.novelty]
+    assert len(each) == 2
+    found = whole.novelty(patches, reference)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-6)
+    assert found.shape == (len(patches),)
+    assert whole.novelty_of_slide(reference) > 1
+    old = miso.load(runs / "students-default")
+    assert np.isnan(old.novelty(patches, reference)).all()
+    assert np.isnan(old.novelty_of_slide(reference))
+    assert old.calibration is None
 
 
 def test_a_sample_of_another_encoder_is_refused(runs: Path, c1: Sample) -> None:

@@ -16,6 +16,7 @@ from miso.maps import load
 from miso.maps.share import share, share_on_hub
 from miso.models import Checkpoint, MisoConfig, MisoModel
 from miso.models.attention import NetworkConfig
+from miso.models.residuals import Residuals
 
 DIM, GENES = 6, ["ERBB2", "KRT8"]
 FOLDS = {"A1": "B1", "B1": "C1", "C1": "A1"}
@@ -26,8 +27,10 @@ def checkpoint(held_out: str, val: str) -> Checkpoint:
         torch.manual_seed(ord(held_out[0]))
         network = NetworkConfig(embed_dim=8, attention_dim=8, heads=2)
         model = MisoModel(DIM, 2, MisoConfig(network=network, members=1, linear=False))
+    predicted = np.random.default_rng(ord(held_out[0])).uniform(0, 3, (120, 2)).astype(np.float32)
     return Checkpoint(
         model=model.eval(),
+        residuals=Residuals.of_section(held_out, predicted, np.ceil(predicted)),
         kind="miso",
         genes=GENES,
         target="raw",
@@ -100,6 +103,19 @@ def test_a_bundle_still_does_not_speak_of_what_it_was_trained_on(run: Path, tmp_
         found.for_slide("B1" * 8)
 
 
+def test_a_bundle_carries_intervals_and_leaves_a_patients_own_out(run: Path, tmp_path: Path) -> None:
+    share(run, tmp_path / "b", hide_names=True)
+    shared, own = load(tmp_path / "b"), load(run)
+    assert shared.calibration is not None
+    assert own.calibration is not None
+    assert shared.calibration.to_json() == own.calibration.to_json()
+    assert shared.residuals is not None
+    assert shared.residuals.sections == ("section-1", "section-2", "section-3")
+    of_a1 = shared.for_slide("A1" * 8).residuals
+    assert of_a1 is not None
+    assert of_a1.sections == ("section-2", "section-3")
+
+
 @pytest.mark.parametrize("hide_names", [False, True])
 def test_no_patient_and_no_folder_of_the_sharers_is_in_a_bundle(
     hide_names: bool, run: Path, tmp_path: Path
@@ -107,7 +123,12 @@ def test_no_patient_and_no_folder_of_the_sharers_is_in_a_bundle(
     share(run, tmp_path / "b", hide_names=hide_names)
     for file in (path for path in (tmp_path / "b").rglob("*") if path.is_file()):
         content = file.read_bytes()
-        for secret in (b"Jane", b"/home", str(tmp_path).encode(), *([b'"A1"'] if hide_names else [])):
+        for secret in (
+            b"Jane",
+            b"/home",
+            str(tmp_path).encode(),
+            *([b'"A1"', b'"A1\\"'] if hide_names else []),
+        ):
             assert secret not in content, (file, secret)
     first = load(tmp_path / "b").first
     assert first.encoder == "hf:uni@sha256:12"

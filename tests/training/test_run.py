@@ -59,7 +59,9 @@ def test_a_run_folder_holds_what_the_contract_names(run: Path) -> None:
     promised |= {"predictions/D1.h5ad", "predictions/C1.h5ad"}
     for fold in (0, 1):
         at = f"repeat_0_fold_{fold}"
-        promised |= {f"{at}/checkpoint/{name}" for name in ("model.safetensors", "config.json")}
+        promised |= {
+            f"{at}/checkpoint/{name}" for name in ("model.safetensors", "config.json", "trust.safetensors")
+        }
         promised |= {f"{at}/metrics.parquet"}
     assert there == promised
 

@@ -1,6 +1,8 @@
 """Trained models put to use: one checkpoint, or the mean over the folds of a run."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,38 +10,29 @@ import anndata
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
 
 from miso.encoders import Encoder
 from miso.errors import CheckpointError
-from miso.geometry import TileSpec
 from miso.launch.provenance import fingerprint
-from miso.maps.as_trained import encoder_as_trained, held_out, slide_in_cohort, stained_as_trained
+from miso.maps.as_trained import encoder_as_trained, slide_in_cohort, stained_as_trained
+from miso.maps.ensemble import Ensemble
 from miso.maps.expression_map import ExpressionMap
-from miso.maps.fit import (
-    check_alike,
-    check_encoder,
-    check_features,
-    check_neighbors,
-    check_sample,
-    stain_name,
-)
+from miso.maps.fit import check_encoder, check_sample, stain_name
 from miso.maps.predicted import as_anndata
+from miso.maps.spots import pooled_patches
 from miso.maps.super_resolve import super_resolve
-from miso.models import Checkpoint, MisoModel, PatchModel
+from miso.maps.unseen import all_residuals, of_same_patient, trained_on, without_slide
+from miso.models import Checkpoint
+from miso.models.calibration import LEVEL, Calibration, calibrate, half_width
 from miso.models.reliability import untested
-from miso.models.standardize import FeatureReference
 from miso.samples import Sample
 from miso.samples.sample import slide_fingerprint
 from miso.slides import Slide
 
-BATCH = 32
-"""Tiles whose patches are predicted at a time."""
-Features = Float[NDArray[np.float32], "tile patch dim"]
+log = logging.getLogger(__name__)
 
 
-class Predictor:
+class Predictor(Ensemble):
     """Predicts with one or several checkpoints of one kind; the mean of several is taken.
 
     A section of the run's own cohort is predicted only by the checkpoints that held it out.
@@ -50,6 +43,8 @@ class Predictor:
         Where the models come from: a path, or `hf:owner/model@commit`.
     reliability
         A row a gene: cross-validated r, and the grade that follows from it (see `miso.models.reliability`).
+    residuals
+        What was missed on sections held out; of a slide of the cohort without those of its own patient.
     """
 
     def __init__(
@@ -61,11 +56,11 @@ class Predictor:
         reliability: pd.DataFrame | None = None,
         source: str | None = None,
     ) -> None:
-        check_alike(checkpoints, path)
-        self.checkpoints, self.path, self.in_sample = list(checkpoints), path, in_sample
-        self.first = self.checkpoints[0]
+        super().__init__(checkpoints, path)
+        self.in_sample = in_sample
         self.source = source or str(path.resolve())
         self.reliability = untested(self.genes) if reliability is None else reliability
+        self.residuals = all_residuals(self.checkpoints)
 
     def for_slide(self, print_of: str, *, in_sample: bool = False) -> "Predictor":
         """Keep the checkpoints that may speak of a slide: all, or of a slide of the cohort those without it.
@@ -78,100 +73,37 @@ class Predictor:
             If every checkpoint has seen the slide, unless `in_sample` says that this is meant; what comes of
             it is then marked.
         """
-        if slide_in_cohort(self.first, print_of) is None:
+        known = slide_in_cohort(self.first, print_of)
+        if known is None:
             return self
-        honest = [c for c in self.checkpoints if held_out(c, print_of)]
+        honest = without_slide(self.checkpoints, print_of)
         if not honest and not in_sample:
             raise CheckpointError(
                 f"every fold of {self.path} has seen this section, so a prediction would be too good to be "
                 "true; pass --in-sample (in_sample=True) if that is what you want"
             )
-        return Predictor(
+        speaking = Predictor(
             honest or self.checkpoints,
             self.path,
             in_sample=not honest,
             reliability=self.reliability,
             source=self.source,
         )
+        speaking.residuals = self.residuals and self.residuals.without(of_same_patient(self.first, known[0]))
+        return speaking
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        """The genes, in the order of a prediction's last axis."""
-        return tuple(self.first.genes)
+    def grades(self) -> dict[str, str]:
+        """Each gene's grade, A to D or "untested" (see `miso.models.reliability`)."""
+        return dict(zip(self.genes, map(str, self._genes()["grade"]), strict=True))
 
-    @property
-    def units(self) -> str:
-        """Units of a prediction."""
-        return self.first.units
-
-    @property
-    def is_student(self) -> bool:
-        """Whether it predicts patches, rather than spots."""
-        return self.first.kind == "patch"
-
-    @property
-    def tile(self) -> TileSpec:
-        """The tile that the encoder was shown in training."""
-        return TileSpec(size_px=int(self.first.tile["size_px"]), mpp=self.first.tile["mpp"])
-
-    def predict_features(
-        self,
-        tile_features: Float[NDArray[np.float32], "spot dim"],
-        neighbors: Int[NDArray[np.int64], "spot k"],
-    ) -> Float[NDArray[np.float32], "spot gene"]:
-        """Predict all spots of one section with teachers; the features of the section are scaled together.
-
-        Raises
-        ------
-        CheckpointError
-            If the run holds students, the features are of another length, or a neighbour is no spot.
-        """
-        if not self.is_student:
-            check_features(self.first, np.asarray(tile_features), ["spot"])
-            check_neighbors(np.asarray(neighbors), len(tile_features))
-        features = torch.from_numpy(np.ascontiguousarray(tile_features, dtype=np.float32))
-        lists = torch.from_numpy(np.ascontiguousarray(neighbors, dtype=np.int64))
-
-        def run(checkpoint: Checkpoint) -> torch.Tensor:
-            if not isinstance(checkpoint.model, MisoModel):
-                raise CheckpointError(
-                    f"{self.path} holds students, which predict patches; use predict_patches"
-                )
-            values: torch.Tensor = checkpoint.model(features, lists)
-            return values.clamp(min=0) if checkpoint.nonnegative else values
-
-        return self._mean(run)
-
-    def reference(self, patch_features: Features) -> FeatureReference:
-        """Sum up a slide's patch features, which predictions on that slide are measured against."""
-        return FeatureReference.of(torch.from_numpy(patch_features))
-
-    def predict_patches(
-        self, patch_features: Features, reference: FeatureReference | None = None
-    ) -> Float[NDArray[np.float32], "tile patch gene"]:
-        """Predict every patch with students.
-
-        Without a `reference` the slide's statistics are taken from the features given.
-
-        Raises
-        ------
-        CheckpointError
-            If the run holds teachers, or the features are of another length.
-        """
-        if self.is_student:
-            check_features(self.first, np.asarray(patch_features), ["…"])
-        features = torch.from_numpy(np.ascontiguousarray(patch_features, dtype=np.float32))
-
-        def run(checkpoint: Checkpoint) -> torch.Tensor:
-            if not isinstance(checkpoint.model, PatchModel):
-                raise CheckpointError(
-                    f"{self.path} holds teachers, which predict spots; distil a student first "
-                    "(miso generate-distillation-labels, then miso train --config-name distil)"
-                )
-            values: torch.Tensor = checkpoint.model(features, reference)
-            return values
-
-        return self._mean(run)
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """Intervals about predictions of spots, from `residuals`; None where these are too few."""
+        found = calibrate(self.residuals, self.genes)
+        if found is None:
+            log.info("%s: too few spots were held out to say how wide intervals are", self.path)
+        return found
 
     def predict(self, sample: Sample, *, in_sample: bool = False, picture: bool = True) -> anndata.AnnData:
         """Predict a Sample's spots: `X` spot × gene, `obsm["spatial"]`, units in `uns["miso"]`.
@@ -180,7 +112,8 @@ class Predictor:
         where it was, unless `picture` is False.
 
         `var` holds each gene's cross-validated r (`r_cv`, NaN where none is known), what noise in the counts
-        allows (`ceiling`, the same), and the `grade` that follows.
+        allows (`ceiling`, the same), and the `grade` that follows. `layers["half_width"]` is half the width
+        of intervals that cover 90 % of measured values, where enough spots were held out to know it.
 
         Raises
         ------
@@ -193,14 +126,18 @@ class Predictor:
 
     def _predict(self, sample: Sample, *, picture: bool) -> anndata.AnnData:
         check_sample(self.first, sample)
-        model = self.first.model
-        values = (
-            self._student_spots(model, sample)
-            if isinstance(model, PatchModel)
-            else self._teacher_spots(sample)
-        )
+        if self.is_student:
+            values = pooled_patches(self, self.first, sample)
+        else:
+            lists = sample.neighbors(self.first.knn)
+            values = self.predict_features(sample.adata.obsm["tile_features"], lists)
         about = {"units": self.units, **self.provenance()}
-        return as_anndata(sample, values, self._genes(), about, picture=picture)
+        adata = as_anndata(sample, values, self._genes(), about, picture=picture)
+        if self.calibration is not None:
+            adata.layers["half_width"] = half_width(self.calibration, values, slice(None))
+            known = {"spots": self.calibration.spots, "sections": self.calibration.sections}
+            adata.uns["miso"]["interval"] = {"level": LEVEL, **known}
+        return adata
 
     def super_resolve(
         self,
@@ -247,30 +184,9 @@ class Predictor:
             "target": self.first.target,
             "encoder": self.first.encoder,
             "stain": stain_name(self.first.stain),
-            "trained_on": sorted(
-                {name for c in self.checkpoints for name in (*c.trained_on, *c.validated_on)}
-            ),
+            "trained_on": trained_on(self.checkpoints),
         }
 
     def _genes(self) -> pd.DataFrame:
         known = self.reliability[["r_cv", "ceiling", "grade"]].reindex(list(self.genes))
         return known.set_axis(pd.Index(self.genes, dtype=str))
-
-    @torch.inference_mode()
-    def _mean(self, run: Callable[[Checkpoint], torch.Tensor]) -> NDArray[np.float32]:
-        total = run(self.first)
-        for checkpoint in self.checkpoints[1:]:
-            total = total + run(checkpoint)
-        return np.asarray((total / len(self.checkpoints)).numpy())
-
-    def _teacher_spots(self, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
-        return self.predict_features(sample.adata.obsm["tile_features"], sample.neighbors(self.first.knn))
-
-    def _student_spots(self, model: PatchModel, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
-        weights = model.config.weights(sample.grid, sample.spot_diameter_um, square=sample.square_spots)
-        patches = sample.patch_features
-        reference, parts = FeatureReference.of_section(patches), []
-        for start in range(0, len(patches), BATCH):
-            features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
-            parts.append(weights @ self.predict_patches(features, reference))  # (spot, gene)
-        return np.concatenate(parts)

@@ -129,6 +129,7 @@ def _renamed(checkpoint: Checkpoint, called: Mapping[str, str], number: Mapping[
         trained_on=[called[name] for name in checkpoint.trained_on],
         validated_on=[called[name] for name in checkpoint.validated_on],
         held_out=[called[name] for name in checkpoint.held_out],
+        residuals=checkpoint.residuals and checkpoint.residuals.renamed(called),
     )
 
 

@@ -17,9 +17,11 @@ from miso.launch.provenance import stamp
 from miso.models.card import Facts, card
 from miso.models.checkpoint import Checkpoint, load_checkpoint
 from miso.models.reliability import as_records, from_records
+from miso.models.trust import FILE as TRUST
 
 INDEX, CARD = "bundle.json", "README.md"
 FILES = ("model.safetensors", "config.json")
+"""What every Checkpoint has; what it knows of its limits (`trust.FILE`) not every one has."""
 SCHEMA = 1
 HERE = "."
 """The member that is the bundle's own folder: the only one of a single Checkpoint."""
@@ -81,7 +83,11 @@ def read_bundle(folder: Path) -> Bundle:
         members, hashes = list(index["members"]), dict(index["sha256"])
         if not members or not all(isinstance(m, str) and (m == HERE or MEMBER.fullmatch(m)) for m in members):
             raise ValueError(f"its members are {str(members)[:60]}")
-        _check_hashes(folder, {name: str(hashes[name]) for name in files_of(members)})
+        named = [name for name in files_of(members) if not _may_lack(name) or name in hashes]
+        _check_hashes(folder, {name: str(hashes[name]) for name in named})
+        extra = [name for name in files_of(members) if name not in named and (folder / name).is_file()]
+        if extra:
+            raise ValueError(f"it has no hash of {extra[0]}")
         table = from_records(index["genes"])
         facts = Facts.from_json(index["facts"])
     except (KeyError, TypeError, ValueError) as err:
@@ -102,8 +108,13 @@ def is_bundle(folder: Path) -> bool:
 
 
 def files_of(members: Sequence[str]) -> list[str]:
-    """Name the files of a bundle that its index has hashes of."""
-    return [name if member == HERE else f"{member}/{name}" for member in members for name in FILES]
+    """Name the files of a bundle that its index has hashes of, as far as they are there."""
+    files = (*FILES, TRUST)
+    return [name if member == HERE else f"{member}/{name}" for member in members for name in files]
+
+
+def _may_lack(file: str) -> bool:
+    return Path(file).name not in FILES
 
 
 def _fill(folder: Path, bundle: Bundle) -> None:
@@ -117,7 +128,7 @@ def _fill(folder: Path, bundle: Bundle) -> None:
         "schema": SCHEMA,
         "kind": "miso-bundle",
         "members": members,
-        "sha256": {name: _sha256(folder / name) for name in files_of(members)},
+        "sha256": {name: _sha256(folder / name) for name in files_of(members) if (folder / name).is_file()},
         "facts": bundle.facts.as_json(),
         "genes": as_records(bundle.reliability),
         **stamp(),
@@ -165,7 +176,8 @@ def _content(folder: Path) -> Any:
         settings = [json.loads((folder / member / "config.json").read_text()) for member in members]
     except (FileNotFoundError, ValueError):
         return None
-    weights = [_sha256(folder / member / "model.safetensors") for member in members]
+    tensors = [file for file in files_of(members) if file.endswith(".safetensors")]
+    weights = {name: _sha256(folder / name) for name in tensors if (folder / name).is_file()}
     kept = [{key: value for key, value in about.items() if key not in stamp()} for about in settings]
     return members, weights, kept, index.get("facts"), index.get("genes")
 

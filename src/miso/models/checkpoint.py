@@ -4,7 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,15 @@ from miso.launch import replace_folder
 from miso.launch.provenance import stamp
 from miso.models.attention import NetworkConfig
 from miso.models.miso import MisoConfig, MisoModel
+from miso.models.novelty import Novelty
 from miso.models.patch import PatchConfig, PatchModel
+from miso.models.residuals import Residuals
+from miso.models.trust import read_trust, write_trust
 from miso.registry import Registry
 
 SCHEMA = 3
+APART = ("model", "kind", "residuals", "novelty")
+"""What `config.json` does not hold, or holds under another name."""
 models: Registry[Any] = Registry("model", "miso.models", CheckpointError)
 
 
@@ -61,6 +66,9 @@ class Checkpoint:
         Fingerprint, mpp and its source of each slide of the cohort, by sample, to recognise one again.
     notes
         What was chosen on the validation samples, and anything a user should know.
+    residuals, novelty
+        What it missed on sections that it has not learnt from, and what its training tiles are like; None
+        where that was not recorded.
     """
 
     model: MisoModel | PatchModel
@@ -80,6 +88,8 @@ class Checkpoint:
     stain: Mapping[str, Any] = field(default_factory=lambda: {"method": "none"})
     slides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    residuals: Residuals | None = None
+    novelty: Novelty | None = None
 
     @property
     def in_dim(self) -> int:
@@ -88,7 +98,7 @@ class Checkpoint:
         return first.in_features
 
     def save(self, folder: Path) -> None:
-        """Write `model.safetensors` and `config.json`, the folder whole or not at all."""
+        """Write `model.safetensors`, `config.json` and the like, the folder whole or not at all."""
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -97,18 +107,18 @@ class Checkpoint:
         replace_folder(partial, folder)
 
     def write(self, folder: Path) -> None:
-        """Write the two files into a folder that is there."""
+        """Write its files into a folder that is there."""
         state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         save_file(state, folder / "model.safetensors")
         about = json.dumps(self._about(), indent=1, ensure_ascii=False)
         (folder / "config.json").write_text(about, encoding="utf-8")
+        write_trust(folder, self.residuals, self.novelty)
         readers = (folder / "config.json").stat().st_mode  # safetensors lets its owner alone read
-        (folder / "model.safetensors").chmod(readers)
+        for file in folder.glob("*.safetensors"):
+            file.chmod(readers)
 
     def _about(self) -> dict[str, Any]:
-        plain = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("model", "kind")
-        }
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in APART}
         arguments = {
             "in_dim": self.in_dim,
             "n_genes": len(self.genes),
@@ -134,7 +144,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         known = {
             name: about[name]
             for name, held in Checkpoint.__dataclass_fields__.items()
-            if name not in ("model", "kind") and (name in about or held.default_factory is MISSING)
+            if name not in APART and (name in about or held.default_factory is MISSING)
         }
         check_contents(known, state)
         if len(known["genes"]) != about["arguments"]["n_genes"]:
@@ -147,7 +157,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         said = " ".join(str(err).split())[:200]
         raise CheckpointError(f"the checkpoint at {folder} does not fit together: {said}") from err
     model.eval()
-    return Checkpoint(model=model, kind=about["model"], **known)
+    checkpoint = Checkpoint(model=model, kind=about["model"], **known)
+    residuals, novelty = read_trust(folder, genes=len(checkpoint.genes), in_dim=checkpoint.in_dim)
+    return replace(checkpoint, residuals=residuals, novelty=novelty)
 
 
 def check_contents(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:

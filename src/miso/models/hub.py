@@ -9,10 +9,11 @@ from typing import Any
 
 from miso.encoders.hub import ANSWER_S, is_offline, status_of
 from miso.errors import CheckpointError
-from miso.models.bundle import CARD, INDEX, files_of, is_bundle, read_bundle
+from miso.models.bundle import CARD, FILES, INDEX, files_of, is_bundle, read_bundle
+from miso.models.trust import FILE as TRUST
 
 PREFIX = "hf:"
-FETCHED = (INDEX, CARD, "config.json", "model.safetensors", "*/config.json", "*/model.safetensors")
+FETCHED = (INDEX, CARD, *(f"{folder}{file}" for folder in ("", "*/") for file in (*FILES, TRUST)))
 """What is fetched of a repository: no code, and no pickle."""
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from miso.errors import CohortError
 from miso.models import Checkpoint, MisoModel, PatchModel
+from miso.models.novelty import Novelty
+from miso.models.residuals import Residuals
 from miso.models.standardize import FeatureReference
 from miso.samples.sample import slide_fingerprint
 from miso.samples.targets import dense_counts, target_values
@@ -21,6 +23,7 @@ from miso.scores.columns import Measured
 from miso.training import student, teacher
 from miso.training.baselines import Predict, Values, fit_baselines
 from miso.training.gene_weights import gene_weights
+from miso.training.limits import predict_section, student_residuals, teacher_residuals, tiles_seen
 from miso.training.losses import losses
 from miso.training.run import FoldJob, empty_table
 from miso.training.sections import Section, Sections
@@ -37,11 +40,13 @@ def train_teacher_fold(job: FoldJob) -> pd.DataFrame:
     if not job.cohort.target.nonnegative:
         recipe = replace(recipe, floor=None)
     fitted = teacher.fit_teacher(train, val, recipe, job.seed, job.host)
+    nonnegative = job.cohort.target.nonnegative
+    missed = teacher_residuals(fitted, train, val, test, recipe, job.seed, job.host, nonnegative=nonnegative)
     if not job.host.team.leads:
         return empty_table()
-    _save(job, "miso", fitted.model, fitted.notes)
+    _save(job, "miso", fitted.model, fitted.notes, missed)
     models: dict[str, list[Predict]] = {
-        "miso": [lambda section: predict_section(fitted.model, section, job.cohort.target.nonnegative)]
+        "miso": [lambda section: predict_section(fitted.model, section, nonnegative)]
     }
     if job.config.baselines:
         models |= fit_baselines(train, val, job.seed)
@@ -66,22 +71,15 @@ def train_student_fold(job: FoldJob) -> pd.DataFrame:
     )
     if not job.host.team.leads:
         return empty_table()
-    _save(job, "patch", model, notes)
-    test = (_patches(job, name, labelled=False) for name in job.fold.test)
+    test = [_patches(job, name, labelled=False) for name in job.fold.test]
+    missed = student_residuals(model, [*test, *val], weights)
+    seen = tiles_seen([*train, *val], [s.patient for s in job.samples[: len(train) + len(val)]])
+    _save(job, "patch", model, notes, missed, seen)
     return _score(
         job,
         "patch",
         ((s.name, s.measured, {"patch": [student.predict_spots(model, s, weights)]}) for s in test),
     )
-
-
-@torch.inference_mode()
-def predict_section(
-    model: MisoModel, section: Section, nonnegative: bool
-) -> Float[NDArray[np.float32], "spot gene"]:
-    """Predict the spots of a section, floored at 0 where the target cannot be negative."""
-    values = model(section.features, section.neighbors)
-    return np.asarray((values.clamp(min=0) if nonnegative else values).cpu().numpy())
 
 
 def _load(job: FoldJob) -> tuple[Sections, Sections, Sections]:
@@ -193,8 +191,17 @@ def _write_prediction(job: FoldJob, name: str, values: Float[NDArray[np.float32]
     job.run.write_prediction(job.repeat, sample, cohort.genes, values, cohort.target.units)
 
 
-def _save(job: FoldJob, kind: str, model: MisoModel | PatchModel, notes: dict[str, Any]) -> None:
+def _save(
+    job: FoldJob,
+    kind: str,
+    model: MisoModel | PatchModel,
+    notes: dict[str, Any],
+    residuals: Residuals | None,
+    novelty: Novelty | None = None,
+) -> None:
     sample, cohort = job.samples[0], job.cohort
+    if residuals is None:
+        job.run.log("nothing was held out that the model has not learnt from: no intervals")
     Checkpoint(
         model=model,
         kind=kind,
@@ -220,4 +227,6 @@ def _save(job: FoldJob, kind: str, model: MisoModel | PatchModel, notes: dict[st
             for s in job.cohort.samples.values()
         },
         notes={"preset": job.config.preset, **notes},
+        residuals=residuals,
+        novelty=novelty,
     ).save(job.run.checkpoint(job.repeat, job.index))

@@ -133,7 +133,8 @@ def _fits(
     sections: Sequence[Section], seen: "_Seen", n_inputs: int, sights: Sequence[int], errors: float
 ) -> Iterator[_Sighted]:
     """Fit to each number of first inputs; where spots abound, from one pass over the sections."""
-    if seen.levels.spots.sum() >= n_inputs:
+    n_spots = seen.levels.spots.sum()
+    if n_spots >= n_inputs:
         view = _View(seen, n_inputs, None)
         out, mean_x = _moments(sections, view)
         for sight in sights:
@@ -141,7 +142,7 @@ def _fits(
             yield _fit(_View(seen, sight, None), first, mean_x[:sight], errors)
     else:
         for sight in sights:
-            view = _View(seen, sight, _row_space(sections, seen, sight))
+            view = _View(seen, sight, None if n_spots >= sight else _row_space(sections, seen, sight))
             yield _fit(view, *_moments(sections, view), errors)
 
 
@@ -156,8 +157,8 @@ def _fit(view: "_View", out: dict[int, Moments], mean_x: Float[Tensor, " some"],
     def missed(index: int, section: Section) -> Float[Tensor, "spot program"]:
         (x, _), c = view.inputs(section), view.seen.programs(section)
         found = torch.full_like(c, torch.nan)
-        for part, spots in view.seen.cut(index, section):
-            for rows in torch.split(spots, AT_ONCE):
+        for part, own_spots in view.seen.cut(index, section):
+            for rows in torch.split(own_spots, AT_ONCE):
                 found[rows] = c[rows] - view.doubled(x[rows]) @ kept[part]
         return found.float()
 
@@ -222,20 +223,18 @@ def _moments(sections: Sequence[Section], view: _View) -> tuple[dict[int, Moment
     for index, section in enumerate(sections):
         (x, own), c = view.inputs(section), view.seen.programs(section)
         mean = mean + share[index] * own
-        for part, spots in view.seen.cut(index, section):
-            for rows in torch.split(spots, AT_ONCE):
+        for part, own_spots in view.seen.cut(index, section):
+            for rows in torch.split(own_spots, AT_ONCE):
                 moments = Moments.of(view.doubled(x[rows]), c[rows], about_zero=True)
                 out[part] = out[part] + moments if part in out else moments
     return out, mean
 
 
-def _row_space(sections: Sequence[Section], seen: _Seen, sight: int) -> Float[Tensor, "dim less"] | None:
-    """Return an orthonormal basis of what the inputs span, where all spots are fewer than the dimensions.
+def _row_space(sections: Sequence[Section], seen: _Seen, sight: int) -> Float[Tensor, "dim less"]:
+    """Return an orthonormal basis of what the inputs of spots fewer than the dimensions span.
 
-    Then fewer spots are less work; together they take no more than moments of that many dimensions would.
+    Fewer dimensions are less work; these spots together take no more than moments of all dimensions would.
     """
-    if seen.levels.spots.sum() >= sight:
-        return None
     x = [seen.inputs(section)[:, :sight].cpu().double() for section in sections]
     basis: Tensor = torch.linalg.qr(torch.cat([each - each.mean(0) for each in x]).T).Q
     return basis
