@@ -42,3 +42,7 @@ class CheckpointError(MisoError):
 
 class MapError(MisoError):
     """An expression map is absent, damaged, or lacks what is asked of it."""
+
+
+class RegionError(MisoError):
+    """Regions drawn on a slide cannot be read, or do not lie on it."""
