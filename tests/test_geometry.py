@@ -1,7 +1,5 @@
 """The conventions of frames, as assertions: (x, y), level-0 pixels, row-major patches, corners, centres."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -115,50 +113,70 @@ def test_a_raster_names_its_cells_by_row_and_column_but_its_places_by_x_and_y():
 
 def covered(grid):
     """How many tiles lie over each cell of a tile grid's raster."""
-    rows, columns = grid.raster.shape
-    counts = np.zeros((rows, columns), dtype=int)
-    for row, col in product(range(grid.shape[0]), range(grid.shape[1])):
+    counts = np.zeros(grid.raster.shape, dtype=int)
+    cells = grid.first_cells()
+    assert (np.diff(cells[:, 0]) >= 0).all()
+    for row, col in cells.tolist():
         x, y = grid.origin_xy(row, col)
         first = grid.raster.cells_of(np.array([x, y]) + grid.raster.step_px / 2)
-        np.testing.assert_array_equal(first, [grid.first_cell(row), grid.first_cell(col)])
-        top, left = np.maximum(first, 0)
-        counts[top : max(first[0] + grid.patches.side, 0), left : max(first[1] + grid.patches.side, 0)] += 1
+        np.testing.assert_array_equal(first, [row, col])
+        counts[max(row, 0) : max(row + grid.side, 0), max(col, 0) : max(col + grid.side, 0)] += 1
     return counts
 
 
 @given(
     side=st.sampled_from([1, 2, 3, 4, 6]),
     overlap=st.integers(1, 6),
+    shifts_px=st.sampled_from([((0, 0),), ((0, 0), (8, 8)), ((0, 0), (24, 4), (0, 16))]),
     width=st.integers(1, 400),
     height=st.integers(1, 400),
     slide_mpp=st.floats(0.2, 1.0),
 )
 def test_every_cell_is_seen_by_as_many_tiles_whatever_the_size_of_the_slide(
-    side, overlap, width, height, slide_mpp
+    side, overlap, shifts_px, width, height, slide_mpp
 ):
     assume(side % overlap == 0)
     patches = PatchGrid(tile=TileSpec(size_px=side * 16, mpp=0.5), patch_px=16)
     grid = TileGrid(
-        patches=patches, stride_px=side // overlap * 16, slide_size_px=(width, height), slide_mpp=slide_mpp
+        patches=patches,
+        stride_px=side // overlap * 16,
+        slide_size_px=(width, height),
+        slide_mpp=slide_mpp,
+        shifts_px=shifts_px,
     )
-    assert (covered(grid) == overlap**2).all()
+    assert (covered(grid) == len(shifts_px) * overlap**2).all()
+
+
+@pytest.mark.parametrize(
+    ("stride_px", "shift_px", "cell_px"), [(112, 0, 16), (56, 0, 8), (7, 0, 1), (224, 8, 8), (224, 120, 8)]
+)
+def test_a_cell_is_what_patches_strides_and_shifts_are_made_of(stride_px, shift_px, cell_px):
+    grid = TileGrid(
+        patches=PatchGrid(tile=TileSpec(), patch_px=16),
+        stride_px=stride_px,
+        slide_size_px=(500, 300),
+        slide_mpp=0.5,
+        shifts_px=((0, 0), (shift_px, shift_px)),
+    )
+    assert (grid.cell_px, grid.cell_um, grid.side) == (cell_px, cell_px / 2, 224 // cell_px)
+    assert grid.raster.step_px == cell_px
 
 
 def test_no_tile_of_the_grid_lies_wholly_off_the_slide():
     patches = PatchGrid(tile=TileSpec(size_px=64, mpp=0.5), patch_px=16)
     grid = TileGrid(patches=patches, stride_px=32, slide_size_px=(130, 97), slide_mpp=0.5)
     assert grid.raster.shape == (7, 9)
-    assert grid.origin_xy(0, 0) == (-32, -32)
-    x, y = grid.origin_xy(grid.shape[0] - 1, grid.shape[1] - 1)
+    assert grid.origin_xy(*grid.first_cells()[0].tolist()) == (-32, -32)
+    x, y = grid.origin_xy(*grid.first_cells()[-1].tolist())
     assert x < 130
     assert y < 97
 
 
-@pytest.mark.parametrize("stride", [0, -112, 8, 100, 48, 448])
-def test_a_stride_that_covers_unevenly_is_refused_with_those_that_do_not(stride):
+@pytest.mark.parametrize("stride_px", [0, -112, 448])
+def test_tiles_that_leave_gaps_are_refused(stride_px):
     patches = PatchGrid(tile=TileSpec(size_px=224, mpp=0.5), patch_px=16)
-    with pytest.raises(ValueError, match="choose one of 16, 32, 112, 224"):
-        TileGrid(patches=patches, stride_px=stride, slide_size_px=(1000, 1000), slide_mpp=0.5)
+    with pytest.raises(ValueError, match="tiles of 224 px lie 1 to 224 px apart"):
+        TileGrid(patches=patches, stride_px=stride_px, slide_size_px=(1000, 1000), slide_mpp=0.5)
 
 
 LATTICE = np.array([[x, y] for y in range(6) for x in range(8)], dtype=np.float64)

@@ -145,49 +145,69 @@ class Raster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileGrid:
-    """Tiles laid over a slide every `stride_px` tile pixels; each cell of the map is covered equally often.
+    """Tiles laid over a slide every `stride_px` tile pixels, and the cells of the map that they fill.
 
-    The grid starts (tile − stride) before the slide's corner: with stride = tile / m every patch of the
-    slide, its borders included, is seen by m² tiles. The stride divides the tile and is a multiple of the
-    patch.
+    The grid starts (tile − stride) before the slide's corner: with stride = tile / m every cell, those at the
+    slide's borders included, is seen by m² tiles. It is laid once for each of `shifts_px`, so much further
+    (up, left). A cell is the largest square of which patches, strides and shifts are whole multiples: where
+    grids are shifted by parts of a patch, cells are finer than patches.
     """
 
     patches: PatchGrid
     stride_px: int
     slide_size_px: tuple[int, int]
     slide_mpp: float
+    shifts_px: tuple[tuple[int, int], ...] = ((0, 0),)
 
     def __post_init__(self) -> None:
-        tile, patch = self.patches.tile.size_px, self.patches.patch_px
-        if self.stride_px <= 0 or tile % self.stride_px or self.stride_px % patch:
-            good = [s for s in range(patch, tile + 1, patch) if tile % s == 0]
-            raise ValueError(f"stride {self.stride_px} px: choose one of {', '.join(map(str, good))}")
+        tile = self.patches.tile.size_px
+        if not 0 < self.stride_px <= tile:
+            raise ValueError(f"stride {self.stride_px} px: tiles of {tile} px lie 1 to {tile} px apart")
+
+    @property
+    def cell_px(self) -> int:
+        """Side of a cell of the map in tile pixels."""
+        return math.gcd(
+            self.patches.patch_px, self.stride_px, *(px for shift in self.shifts_px for px in shift)
+        )
+
+    @property
+    def cell_um(self) -> float:
+        """Side of a cell of the map in µm."""
+        return self.cell_px * self.patches.tile.mpp
+
+    @property
+    def side(self) -> int:
+        """Cells along a side of a tile."""
+        return self.patches.tile.size_px // self.cell_px
 
     @property
     def raster(self) -> Raster:
-        """The map's cells: one a patch, from the slide's corner on."""
-        return Raster.over(self.slide_size_px, self.patches.patch_um / self.slide_mpp)
+        """The map's cells, from the slide's corner on."""
+        return Raster.over(self.slide_size_px, self.cell_um / self.slide_mpp)
 
     @property
-    def stride_cells(self) -> int:
-        """Cells between neighbouring tiles."""
-        return self.stride_px // self.patches.patch_px
+    def slide_cells(self) -> tuple[float, float]:
+        """Cells (rows, columns) that the slide spans, the last one in part."""
+        width, height = self.slide_size_px
+        return height / self.raster.step_px, width / self.raster.step_px
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Tiles along (rows, columns)."""
-        margin = self.patches.side - self.stride_cells
-        rows, columns = (math.ceil((cells + margin) / self.stride_cells) for cells in self.raster.shape)
-        return rows, columns
-
-    def first_cell(self, index: int) -> int:
-        """Row (or column) of the map on which the tiles of this row (or column) start; may be negative."""
-        return index * self.stride_cells - (self.patches.side - self.stride_cells)
+    def first_cells(self) -> Int[NDArray[np.int64], "tile 2"]:
+        """(row, column) of the first cell of every tile, from top to bottom; negative off the slide."""
+        laid = [self._laid(up // self.cell_px, left // self.cell_px) for up, left in self.shifts_px]
+        cells = np.concatenate(laid)
+        return np.asarray(cells[np.lexsort(cells.T[::-1])])
 
     def origin_xy(self, row: int, col: int) -> tuple[float, float]:
-        """Top-left corner of a tile, in level-0 pixels."""
+        """Top-left corner of the tile whose first cell is (row, col), in level-0 pixels."""
         step = self.raster.step_px
-        return self.first_cell(col) * step, self.first_cell(row) * step
+        return col * step, row * step
+
+    def _laid(self, up: int, left: int) -> Int[NDArray[np.int64], "tile 2"]:
+        stride, shape = self.stride_px // self.cell_px, self.raster.shape
+        starts = (up + self.side - stride, left + self.side - stride)
+        rows, cols = (np.arange(-start, cells, stride) for start, cells in zip(starts, shape, strict=True))
+        return np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

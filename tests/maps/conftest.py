@@ -17,11 +17,14 @@ from miso.maps.expression_map import ExpressionMap
 from miso.maps.header import MapHeader, SlideRecord
 from miso.maps.store import new_map
 from miso.maps.thumbnail import Thumbnail
+from miso.models.calibration import Calibration
 from miso.slides import Slide
 
 
 class MeanColour(nn.Module):
     """The mean colour of every patch in grey levels, plus `context` times the mean of its tile."""
+
+    any_size = True
 
     def __init__(self, patch_px: int, context: float) -> None:
         super().__init__()
@@ -43,6 +46,9 @@ class ColourModel:
     looked_at: list[NDArray[np.float32]] = field(default_factory=list)
     references: list[object] = field(default_factory=list)
     fail_after: int | None = None
+    variance: float = 0.0
+    grades: dict[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def reference(self, patch_features: NDArray[np.float32]) -> str:
         self.looked_at.append(patch_features)
@@ -57,6 +63,20 @@ class ColourModel:
         width, height = self.size_px
         x, y = patch_features[..., 0] / 200 * width, patch_features[..., 1] / 200 * height
         return np.stack([x, y, patch_features[..., 2]], axis=-1)
+
+    def moments(
+        self, patch_features: NDArray[np.float32], reference: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        mean = self.predict_patches(patch_features, reference)
+        return mean, np.full_like(mean, self.variance)
+
+    def novelty_of_slide(self, reference: str) -> float:
+        return 1.5
+
+    def novelty(
+        self, patch_features: NDArray[np.float32], reference: str | None = None
+    ) -> NDArray[np.float32]:
+        return np.asarray(patch_features[..., 0].mean(axis=1) / 200, dtype=np.float32)
 
 
 @pytest.fixture
@@ -124,7 +144,7 @@ def map_of(tmp_path: Path) -> Callable[..., ExpressionMap]:
         )
         keep = np.ones((rows, columns), dtype=np.bool_)
         with new_map(tmp_path / "m.zarr", header, Thumbnail(rgb=rgb, slide_size_px=size_px), keep) as writer:
-            writer.put(0, values.astype(np.float32))
+            writer.put(0, [values.astype(np.float32)])
         return open_map(tmp_path / "m.zarr")
 
     return make

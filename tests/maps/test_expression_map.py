@@ -1,6 +1,7 @@
 """A map opened again gives its values at positions and under spots, and says what is wrong with a bad one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import zarr
 
 from miso.errors import MapError
+from miso.geometry import Raster
 from miso.maps import ExpressionMap, open_map
+from miso.models.calibration import Calibration
 
 MapOf = Callable[..., ExpressionMap]
 
@@ -73,6 +76,20 @@ def test_a_disc_leaves_unseen_cells_out(map_of: MapOf) -> None:
     np.testing.assert_array_equal(pooled, [3.0, np.nan, np.nan])
 
 
+def test_on_a_coarser_raster_cells_are_averaged(map_of: MapOf) -> None:
+    fine = map_of({"A": np.arange(24, dtype=np.float32).reshape(4, 6)}, 8.0)
+    coarse = fine.over(Raster.over((48, 32), 16.0), "A")
+    np.testing.assert_allclose(coarse, [[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]])
+    shifted = Raster(origin_xy=(12.0, 8.0), step_px=16.0, shape=(1, 3))  # half a cell beyond the map
+    np.testing.assert_allclose(fine.over(shifted, "A"), [[4, 6, 14 / 3 + 3]], rtol=1e-6)
+
+
+def test_on_another_raster_unseen_cells_are_left_out(map_of: MapOf) -> None:
+    fine = map_of({"A": np.array([[1, np.nan], [3, np.nan]], np.float32)}, 8.0)
+    np.testing.assert_allclose(fine.over(Raster.over((16, 16), 16.0), "A"), [[2]])
+    assert np.isnan(fine.over(Raster(origin_xy=(99.0, 99.0), step_px=8.0, shape=(1, 1)), "A")).all()
+
+
 def test_nothing_at_a_path_is_said(tmp_path: Path) -> None:
     with pytest.raises(MapError, match="no map at"):
         open_map(tmp_path / "none.zarr")
@@ -115,3 +132,20 @@ def test_a_truncated_chunk_is_a_map_error(ramp: ExpressionMap) -> None:
         chunk.write_bytes(data[:kept])
         with pytest.raises(MapError, match="is damaged at gene 'CD3D'"):
             open_map(ramp.path)["CD3D"]
+
+
+def test_intervals_about_discs_are_those_of_the_calibration(map_of: MapOf) -> None:
+    made = map_of({"A": np.full((8, 8), 4, np.float32), "B": np.full((8, 8), 9, np.float32)})
+    place = np.array([[64.0, 64.0]])
+    assert np.isnan(made.interval(place, 30.0, "A")[0]).all()
+    known = Calibration(
+        genes=("A", "B"),
+        base=np.array([0.0, 1.0]),
+        slope=np.array([1.0, 0.0]),
+        factors={0.9: np.array([2.0, 3.0])},
+        spots=500,
+        sections=4,
+    )
+    made = replace(made, header=replace(made.header, calibration=known.to_json()))
+    assert [float(bound[0]) for bound in made.interval(place, 30.0, "A")] == pytest.approx([0, 8])  # 4 ± 2 √4
+    assert [float(bound[0]) for bound in made.interval(place, 30.0, "B")] == pytest.approx([6, 12])

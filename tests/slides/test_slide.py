@@ -85,6 +85,13 @@ def test_resampled_reads_are_white_off_the_slide_too(open_as, noise):
     assert half[:, int(border) + 2 :].max() < 120
 
 
+def test_no_white_is_mixed_into_what_lies_on_the_slide(open_as, noise):
+    slide = open_as(np.full_like(noise, 90))
+    for mpp, origin in product((0.31, 0.83, 1.3), ((-20.0, -30.5), (380, 280))):
+        seen = slide.read(origin, (80, 80), mpp)[..., 0]
+        assert set(np.unique(seen)) == {90, 255}, (mpp, origin)
+
+
 @pytest.mark.parametrize("mpp", [0.2, 0.45, 0.5, 0.61, 0.9, 1.0, 1.31, 2.0, 2.9])
 @pytest.mark.parametrize("origin", [(50.0, 40.0), (51.37, 38.71)], ids=["whole", "fractional"])
 def test_a_resampled_read_lands_where_it_should(open_as, slope, mpp, origin):

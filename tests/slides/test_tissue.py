@@ -134,7 +134,7 @@ def grid(size_px: tuple[int, int], stride_px: int = 112) -> TileGrid:
 def test_a_whole_slide_needs_every_tile_row_by_row(save: Save, stride_px: int) -> None:
     over = grid((500, 300), stride_px)
     tiles = tissue_tiles(over, whole_slide(save(slide_of(PINK)[:300, :500])))
-    np.testing.assert_array_equal(tiles, list(np.ndindex(*over.shape)))
+    np.testing.assert_array_equal(tiles, over.first_cells())
 
 
 def test_tiles_with_too_little_tissue_are_left_out() -> None:
@@ -150,7 +150,7 @@ def test_the_reference_is_spread_evenly_over_the_slide(save: Save) -> None:
     everywhere = TissueMask(mask=np.ones((1, 1), dtype=np.bool_), slide_size_px=over.slide_size_px)
     chosen = reference_tiles(slide, over, everywhere, limit=64)
     assert len(np.unique(chosen.index, axis=0)) == 64
-    quarters = (chosen.index // [15, 20]) @ [2, 1]
+    quarters = (chosen.index // 14 // [15, 20]) @ [2, 1]
     assert np.bincount(quarters, minlength=4) == pytest.approx(16, abs=6)
     again = reference_tiles(slide, over, everywhere, limit=64)
     np.testing.assert_array_equal(chosen.index, again.index)

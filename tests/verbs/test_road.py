@@ -131,7 +131,7 @@ def test_predictions_of_a_held_out_section_are_those_of_the_run(road: Path) -> N
 
 def test_super_resolving_again_is_a_skip(road: Path, run_miso: Run) -> None:
     before = stamps(road / "C1.zarr")
-    code, _, err = run_miso(*super_resolve(road, "C1.zarr", "--genes", "ERBB2,KRT8"))
+    code, _, err = run_miso(*super_resolve(road, "C1.zarr", "--genes", "ERBB2,KRT8", "--stride", 112))
     assert code == 0
     assert "held it out" in err
     assert stamps(road / "C1.zarr") == before
@@ -139,7 +139,7 @@ def test_super_resolving_again_is_a_skip(road: Path, run_miso: Run) -> None:
 
 def test_another_map_under_the_same_name_is_refused(road: Path, run_miso: Run) -> None:
     before = stamps(road / "C1.zarr")
-    code, _, err = run_miso(*super_resolve(road, "C1.zarr", "--genes", "KRT8"))
+    code, _, err = run_miso(*super_resolve(road, "C1.zarr", "--genes", "KRT8", "--stride", 112))
     assert code == 2
     assert "genes" in err
     assert stamps(road / "C1.zarr") == before
@@ -156,7 +156,45 @@ def test_an_unknown_gene_is_refused_and_nothing_written(road: Path, run_miso: Ru
 def test_a_stride_that_does_not_fit_lists_those_that_do(road: Path, run_miso: Run) -> None:
     code, _, err = run_miso(*super_resolve(road, "wrong.zarr", "--stride", 100))
     assert code == 2
-    assert "stride 100 px: choose one of 16, 32, 112, 224" in err
+    assert "stride 100 px: choose a divisor of the tile's 224 px, such as 14, 16, 28, 32, 56, 112, 224" in err
+    assert not list(road.glob("*wrong*"))
+
+
+def test_a_region_is_mapped_in_cells_of_half_a_patch_and_says_what_it_knows(
+    road: Path, run_miso: Run
+) -> None:
+    slide = miso.open_map(road / "C1.zarr").header.slide
+    x, y = np.asarray(slide.size_px) // 2
+    ring = [[x - 100, y - 100], [x + 100, y - 100], [x + 100, y + 60], [x - 100, y - 100]]
+    (road / "drawn.geojson").write_text(
+        json.dumps({"type": "Polygon", "coordinates": [np.asarray(ring).tolist()]})
+    )
+    words = ("--genes", "KRT8", "--region", road / "drawn.geojson")
+    code, out, err = run_miso(*super_resolve(road, "region.zarr", *words))
+    assert code == 0
+    assert "cells of 4 µm" in out + err
+    made = miso.open_map(road / "region.zarr")
+    seen = np.isfinite(made["KRT8"])
+    assert seen.sum() == pytest.approx(200 * 160 / 2 / 8**2, rel=0.1)
+    rows, cols = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    step = made.step_xy[0]
+    assert (cols[0] * step, (cols[-1] + 1) * step) == pytest.approx((x - 100, x + 100), abs=2 * step)
+    assert (rows[0] * step, (rows[-1] + 1) * step) == pytest.approx((y - 100, y + 60), abs=2 * step)
+    assert made.std("KRT8") is not None
+    assert made.grades["KRT8"]
+
+
+def test_a_region_that_lies_elsewhere_is_refused(road: Path, run_miso: Run) -> None:
+    far = [[[90000, 90000], [90100, 90000], [90100, 90100], [90000, 90000]]]
+    (road / "far.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": far}))
+    code, _, err = run_miso(*super_resolve(road, "wrong.zarr", "--region", road / "far.geojson"))
+    assert code == 2
+    assert "off the slide" in err
+    code, _, err = run_miso(
+        *super_resolve(road, "wrong.zarr", "--region", road / "far.geojson", "--tissue", "all")
+    )
+    assert code == 2
+    assert "leave --tissue out" in err
     assert not list(road.glob("*wrong*"))
 
 

@@ -81,6 +81,11 @@ class Encoder:
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     @property
+    def takes_any_size(self) -> bool:
+        """Whether it takes tiles of any whole number of patches (`any_size = True` on the module)."""
+        return bool(getattr(self.module, "any_size", False))
+
+    @property
     def arithmetic(self) -> Precision:
         """What `precision` comes to on the module's device."""
         if self.precision != "auto":

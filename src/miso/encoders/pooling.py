@@ -16,6 +16,7 @@ class ClsAndMean(nn.Module):
     """The cls token and the mean of the patches side by side, as Virchow2's authors recommend."""
 
     autocast = True
+    any_size = True
 
     def __init__(self, vit: ViT) -> None:
         super().__init__()
@@ -35,6 +36,7 @@ class AttentionPooled(nn.Module):
     """
 
     autocast = True
+    any_size = True
 
     def __init__(self, vit: ViT, dim: int, heads: int) -> None:
         super().__init__()

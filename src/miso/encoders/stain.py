@@ -53,6 +53,8 @@ def load_stain(rest: str) -> Encoder:
 class StainModule(nn.Module):
     """RGB tiles scaled to 0–1 in, stain and texture statistics out; nothing is learnt."""
 
+    any_size = True
+
     def __init__(self) -> None:
         super().__init__()
         self.unmix: Tensor

@@ -111,6 +111,7 @@ class ViT(nn.Module):
     """A Vision Transformer without a head; its features survive bfloat16, so it asks for autocast."""
 
     autocast = True
+    any_size = True
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()

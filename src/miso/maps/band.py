@@ -1,51 +1,61 @@
-"""The part of a map in the making: sums over overlapping tiles, one tile high, and finished rows to disk."""
-
-from typing import Any
+"""The part of a map in the making: weighted sums over windows, one window high, from top to bottom."""
 
 import numpy as np
-import zarr
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.typing import NDArray
 
-Rows = Float[NDArray[np.float32], "gene row col"]
-TilePatches = Float[NDArray[np.float32], "row col gene"]
+Rows = Float[NDArray[np.float32], "plane row col"]
+Weights = Float[NDArray[np.float32], "row col"]
+WindowValues = Float[NDArray[np.float32], "row col plane"]
 
-
-def blending(side: int) -> Float[NDArray[np.float32], "row col"]:
-    """Weights of a tile's patches where tiles overlap: sin² from border to border, along both axes.
-
-    An encoder knows least at a tile's border, and a plain mean steps there. These weights fade out, and with
-    tiles half a side apart they sum to 1 everywhere.
-    """
-    along = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
-    return np.outer(along, along).astype(np.float32)
+FAINT = 1e-6
+"""Weight of a patch that reaches off the slide against one that does not: it counts where it is alone."""
+EPSILON = 1e-6
 
 
 class Band:
-    """Averages tiles that arrive row by row, from top to bottom, the middle of a tile counting most.
+    """Averages windows that arrive from top to bottom, each cell of a window by its weight.
 
-    It spans as many rows of the map as a tile is high, so its size does not depend on how tall the slide is.
-    Cells that no tile has touched are NaN.
+    It spans as many rows of the map as a window is high, so its size does not depend on how tall the slide
+    is. Cells that no window has touched are NaN. `slide_cells` is how many cells (rows, columns) the slide
+    spans, the last ones in part.
     """
 
-    def __init__(self, n_genes: int, height: int, width: int, top: int) -> None:
-        self.top, self._weights = top, blending(height)
-        self._sum = np.zeros((n_genes, height, width), dtype=np.float32)
-        self._total = np.zeros((height, width), dtype=np.float32)
+    def __init__(
+        self, n_planes: int, weights: Weights, slide_cells: tuple[float, float], width: int, top: int
+    ) -> None:
+        self.top, self._weights, self._slide_cells = top, weights, slide_cells
+        self._sum = np.zeros((n_planes, len(weights), width), dtype=np.float32)
+        self._total = np.zeros((len(weights), width), dtype=np.float32)
 
-    def add(self, row: int, col: int, patches: TilePatches) -> None:
-        """Add a tile whose first cell is (row, col); what lies left or right of the map is dropped."""
+    def add(self, row: int, col: int, values: WindowValues) -> None:
+        """Add a window whose first cell is (row, col); what lies left or right of the map is dropped.
+
+        Its values may be those of patches, each several cells wide.
+        """
         side, width = self._total.shape
-        if row != self.top or len(patches) != side:
+        per_patch = side // len(values)
+        if row != self.top or len(values) * per_patch != side:
             raise ValueError(
-                f"a tile on rows {row} to {row + len(patches)} is outside the band, "
-                f"which spans {self.top} to {self.top + side}"
+                f"a window of {len(values)} patches on row {row} does not fit the band, which spans "
+                f"{self.top} to {self.top + side}"
             )
         first, last = max(col, 0), min(col + side, width)
         inside = slice(first - col, last - col)
-        weights = self._weights[:, inside]
-        self._sum[..., first:last] += np.moveaxis(patches[:, inside], -1, 0) * weights
+        cells = np.moveaxis(values, -1, 0).repeat(per_patch, axis=1).repeat(per_patch, axis=2)
+        whole = (
+            self._whole(start, per_patch, end)
+            for start, end in zip((row, col), self._slide_cells, strict=True)
+        )
+        weights = (self._weights * np.outer(*whole))[:, inside]
+        self._sum[..., first:last] += cells[..., inside] * weights
         self._total[:, first:last] += weights
+
+    def _whole(self, first: int, per_patch: int, end: float) -> Float[NDArray[np.float32], " cell"]:
+        """Weigh the patches along a side of a window that starts on cell `first`: less off the slide."""
+        start = first + np.arange(0, len(self._weights), per_patch)
+        on_slide = (start >= 0) & (start + per_patch <= end + EPSILON)
+        return np.where(on_slide, 1, FAINT).astype(np.float32).repeat(per_patch)
 
     def advance(self, top: int) -> Rows:
         """Move down to `top` and return the means of the rows left behind (at most the band's height)."""
@@ -58,41 +68,3 @@ class Band:
             array[..., kept:, :] = 0
         self.top = top
         return means
-
-
-class RowWriter:
-    """Gathers finished rows until they fill a row of chunks, so that each chunk is written once.
-
-    Cells that are not in `keep` are written as NaN.
-    """
-
-    def __init__(self, values: zarr.Array[Any], keep: Bool[NDArray[np.bool_], "row col"]) -> None:
-        self._values, self._keep = values, keep
-        n_genes, _, width = values.shape
-        self._start = 0
-        self._rows = np.full((n_genes, values.chunks[1], width), np.nan, dtype=np.float32)
-
-    def put(self, first_row: int, rows: Rows) -> None:
-        """Take rows from `first_row` on, in order; rows left out stay NaN, rows off the map are dropped."""
-        first, last = max(first_row, 0), min(first_row + rows.shape[1], self._values.shape[1])
-        while first < last:
-            if first >= self._start + self._rows.shape[1]:
-                self._flush(first)
-            until = min(last, self._start + self._rows.shape[1])
-            self._rows[:, first - self._start : until - self._start] = rows[
-                :, first - first_row : until - first_row
-            ]
-            first = until
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._flush(0)
-
-    def _flush(self, next_row: int) -> None:
-        height = self._rows.shape[1]
-        stop = min(self._start + height, self._values.shape[1])
-        rows = self._rows[:, : stop - self._start]
-        rows[:, ~self._keep[self._start : stop]] = np.nan
-        self._values[:, self._start : stop] = rows
-        self._rows.fill(np.nan)
-        self._start = next_row // height * height

@@ -1,10 +1,9 @@
 """A map of expression over a slide: genes × rows × columns, one cell a patch, NaN where nothing was seen."""
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -15,16 +14,22 @@ from zarr.errors import GroupNotFoundError
 from miso.errors import MapError
 from miso.geometry import Points, Raster
 from miso.maps.header import MapHeader
+from miso.maps.sampling import Plane, Values, disc_points, mean_seen, resample, sample
 from miso.maps.thumbnail import Thumbnail
+from miso.models.calibration import LEVEL, Calibration, half_width
 from miso.registry import unknown
 
-HEADER, VALUES, THUMBNAIL = "miso", "expression", "thumbnail"
-"""Names inside the Zarr group: the attribute with the header, and the two arrays."""
+if TYPE_CHECKING:  # both work on maps
+    import anndata
+
+    from miso.maps.regions import Region
+
+HEADER, VALUES, STD, NOVELTY, THUMBNAIL = "miso", "expression", "std", "novelty", "thumbnail"
+"""Names inside the Zarr group: the attribute with the header, and the arrays."""
 DISC_POINTS = 1024
 """Points that stand for a disc when cells are pooled under a spot."""
 
-Plane = Float[NDArray[np.float32], "row col"]
-Values = Float[NDArray[np.float32], "*n"]
+Planes = Float[NDArray[np.float32], "gene row col"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +43,10 @@ class ExpressionMap:
     header: MapHeader
     thumbnail: Thumbnail
     values: zarr.Array[Any]
+    kept: tuple[int, ...] | None = None
+    """Where the genes lie on the first axis of `values`, if they are a selection."""
+    std_values: zarr.Array[Any] | None = None
+    novelty_values: zarr.Array[Any] | None = None
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -84,16 +93,93 @@ class ExpressionMap:
         return gene in self.genes
 
     def __getitem__(self, gene: str) -> Plane:
-        if gene not in self.genes:
-            raise MapError(f"{unknown('gene', gene, list(self.genes))} (in map {self.path.name!r})")
+        return self.part(gene, slice(None), slice(None))
+
+    def part(self, gene: str, rows: slice, columns: slice) -> Plane:
+        """Read some rows and columns of a gene."""
+        stored = self._stored(gene)
         try:
-            return np.asarray(self.values[self.genes.index(gene)], dtype=np.float32)
+            return np.asarray(self.values[stored, rows, columns], dtype=np.float32)
         except (OSError, RuntimeError, ValueError) as err:
             raise MapError(f"map {self.path} is damaged at gene {gene!r}: {err}; make it again") from err
 
+    def std(self, gene: str) -> Plane | None:
+        """Spread of a gene over models and over the windows that saw a cell, in its units, or None."""
+        return None if self.std_values is None else self._read(self.std_values, self._stored(gene), gene)
+
+    @property
+    def novelty(self) -> Plane | None:
+        """How far each tile lies from the training tiles: beyond 1 the models guess; None if left out."""
+        return None if self.novelty_values is None else self._read(self.novelty_values, 0, "novelty")
+
+    @property
+    def slide_novelty(self) -> float | None:
+        """How far the slide lies from the training slides: beyond 1 farther than any; None if unknown."""
+        return self.header.slide_novelty
+
+    @property
+    def grades(self) -> dict[str, str]:
+        """How far cross-validation bears each gene out (see `miso.models.reliability`); empty if unknown."""
+        return dict(self.header.grades)
+
+    def _read(self, array: zarr.Array[Any], index: int, name: str) -> Plane:
+        try:
+            return np.asarray(array[index], dtype=np.float32)
+        except (OSError, RuntimeError, ValueError) as err:
+            raise MapError(f"map {self.path} is damaged at {name!r}: {err}; make it again") from err
+
+    def planes(self, genes: slice, rows: slice, columns: slice) -> Planes:
+        """Read some rows and columns of a run of genes, which is faster than one by one."""
+        stored = [self._stored(gene) for gene in self.genes[genes]]
+        together = stored == list(range(stored[0], stored[0] + len(stored)))
+        try:
+            if together:
+                read = self.values[stored[0] : stored[0] + len(stored), rows, columns]
+            else:
+                read = self.values.oindex[np.asarray(stored, dtype=np.int64), rows, columns]
+            return np.asarray(read, dtype=np.float32)
+        except (OSError, RuntimeError, ValueError) as err:
+            raise MapError(f"map {self.path} is damaged: {err}; make it again") from err
+
+    def _stored(self, gene: str) -> int:
+        if gene not in self.genes:
+            raise MapError(f"{unknown('gene', gene, list(self.genes))} (in map {self.path.name!r})")
+        index = self.genes.index(gene)
+        return index if self.kept is None else self.kept[index]
+
+    def select(self, genes: Sequence[str]) -> "ExpressionMap":
+        """Return the same map with these genes alone, in this order; nothing is read or copied."""
+        wanted = tuple(dict.fromkeys(genes))
+        return replace(self, header=replace(self.header, genes=wanted), kept=tuple(map(self._stored, wanted)))
+
+    def aggregate(self, regions: "Sequence[Region]") -> "anndata.AnnData":
+        """Return the mean of each gene over each region; see `miso.maps.aggregate.aggregate`."""
+        from miso.maps.aggregate import aggregate
+
+        return aggregate(self, regions)
+
     def at(self, xy: Points, gene: str) -> Values:
         """Values of the cells that contain the positions (…, 2) in level-0 pixels; NaN outside the map."""
-        return _sample(self[gene], self.raster, xy)
+        return sample(self[gene], self.raster, xy)
+
+    def interval(
+        self, center_xy: Points, diameter_um: float, gene: str, level: float = LEVEL
+    ) -> tuple[Values, Values]:
+        """Bounds that hold what a spot there would measure, for `level` of spots; NaN where nothing is known.
+
+        Calibrated on spots of the cohort's size that the models have not learnt from (see
+        `miso.models.calibration`); discs of other sizes have other noise.
+        """
+        mean = self.pool(center_xy, diameter_um, gene)
+        if self.header.calibration is None:
+            return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+        known = Calibration.from_json(self.header.calibration)
+        half = half_width(known, mean, known.genes.index(gene), level)
+        return mean - half, mean + half
+
+    def over(self, raster: Raster, gene: str) -> Plane:
+        """Means over the cells of another raster on the same slide, by area; NaN cells are left out."""
+        return resample(self[gene], self.raster, raster)
 
     def pool(self, center_xy: Points, diameter_um: float, gene: str) -> Values:
         """Means over discs about the centres (…, 2) in level-0 pixels.
@@ -102,14 +188,9 @@ class ExpressionMap:
         disc that sees no other is NaN.
         """
         radius_px = diameter_um / 2 / (self.pitch_um / self.raster.step_px)
-        points = np.asarray(center_xy, dtype=np.float64)[..., None, :] + _disc(DISC_POINTS) * radius_px
-        values = _sample(self[gene], self.raster, points)
-        seen = np.isfinite(values)
-        total = np.where(seen, values, 0).sum(axis=-1, dtype=np.float64)
-        count = seen.sum(axis=-1)
-        means = np.full(count.shape, np.nan, dtype=np.float32)
-        np.divide(total, count, out=means, where=count > 0, casting="same_kind")
-        return means
+        points = np.asarray(center_xy, dtype=np.float64)[..., None, :] + disc_points(DISC_POINTS) * radius_px
+        values = sample(self[gene], self.raster, points)
+        return mean_seen(values)
 
     def __repr__(self) -> str:
         (rows, columns), name = self.raster.shape, self.path.name
@@ -139,23 +220,17 @@ def open_map(path: Path | str) -> ExpressionMap:
             raise TypeError("its arrays are groups")
         if values.shape != (len(header.genes), *header.raster.shape):
             raise ValueError(f"its values have shape {values.shape}")
+        std, novelty = (_kept(group, name) for name in (STD, NOVELTY))
         thumbnail = Thumbnail(rgb=np.asarray(small[:], dtype=np.uint8), slide_size_px=header.slide.size_px)
     except (GroupNotFoundError, NotADirectoryError) as err:
         raise MapError(f"{path} is no expression map (a Zarr group made by `miso super-resolve`)") from err
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as err:
         raise MapError(f"map {path} is damaged: {err}; make it again") from err
-    return ExpressionMap(path=path, header=header, thumbnail=thumbnail, values=values)
+    return ExpressionMap(
+        path=path, header=header, thumbnail=thumbnail, values=values, std_values=std, novelty_values=novelty
+    )
 
 
-def _sample(plane: Plane, raster: Raster, xy: Points) -> Values:
-    cells = raster.cells_of(xy)
-    inside = raster.contains(cells)
-    row, col = np.moveaxis(np.where(inside[..., None], cells, 0), -1, 0)
-    return np.asarray(np.where(inside, plane[row, col], np.nan), dtype=np.float32)
-
-
-def _disc(n: int) -> Float[NDArray[np.float64], "point 2"]:
-    """Points spread evenly over the unit disc, each for the same area (Vogel, Math. Biosci. 44, 1979)."""
-    index = np.arange(n)
-    radius, angle = np.sqrt((index + 0.5) / n), index * (math.pi * (3 - math.sqrt(5)))
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+def _kept(group: zarr.Group, name: str) -> zarr.Array[Any] | None:
+    array = group.get(name)
+    return array if isinstance(array, zarr.Array) else None

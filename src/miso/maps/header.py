@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from miso.geometry import Raster
@@ -11,6 +11,8 @@ from miso.slides.slide import Slide
 
 SCHEMA = 1
 """Version of the layout on disk."""
+LATER = ("has_std", "has_novelty", "grades", "calibration", "slide_novelty")
+"""What maps of earlier versions do not say."""
 INCIDENTAL = {"miso_version", "written"}
 """Provenance that does not make another map of it."""
 
@@ -41,7 +43,12 @@ class SlideRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapHeader:
-    """Everything of a map but its values; `pitch_um` is the side of a cell, `raster` where the cells lie."""
+    """Everything of a map but its values; `pitch_um` is the side of a cell, `raster` where the cells lie.
+
+    `grades` says by gene how far cross-validation bears it out, and `calibration` how wide intervals about
+    spots are, where the models knew; `slide_novelty` how far the slide lies from those of training (beyond 1:
+    farther than any of them from the others).
+    """
 
     genes: tuple[str, ...]
     units: str
@@ -49,6 +56,11 @@ class MapHeader:
     raster: Raster
     slide: SlideRecord
     provenance: Mapping[str, Any]
+    has_std: bool = False
+    has_novelty: bool = False
+    grades: Mapping[str, str] = field(default_factory=dict)
+    calibration: Mapping[str, Any] | None = None
+    slide_novelty: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, numbers and strings."""
@@ -63,6 +75,11 @@ class MapHeader:
             "shape": self.raster.shape,
             "slide": asdict(self.slide),
             "provenance": dict(self.provenance),
+            "has_std": self.has_std,
+            "has_novelty": self.has_novelty,
+            "grades": dict(self.grades),
+            "calibration": self.calibration,
+            "slide_novelty": self.slide_novelty,
         }
         plain: dict[str, Any] = json.loads(json.dumps(header))
         return plain
@@ -87,6 +104,7 @@ class MapHeader:
             raster=Raster(origin_xy=(x, y), step_px=step, shape=(rows, columns)),
             slide=SlideRecord(**{**slide, "size_px": tuple(slide["size_px"])}),
             provenance=data["provenance"],
+            **{name: data[name] for name in LATER if name in data},
         )
 
 
@@ -95,5 +113,7 @@ def essentials(header: MapHeader) -> dict[str, Any]:
     data = header.to_json()
     slide = {key: data["slide"][key] for key in ("size_px", "mpp", "fingerprint")}
     made = {key: value for key, value in data["provenance"].items() if key not in INCIDENTAL}
-    kept = {key: data[key] for key in ("genes", "units", "pitch_um", "origin_xy", "step_xy", "shape")}
+    kept = {
+        key: data[key] for key in ("genes", "units", "pitch_um", "origin_xy", "step_xy", "shape", "has_std")
+    }
     return {**made, **kept, "slide": slide}

@@ -30,7 +30,7 @@ REFERENCE_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
-    """Some tiles of a grid over a slide: `index` holds (row, column) pairs, row-major."""
+    """Some tiles of a grid over a slide, by their first cells (row, column), from top to bottom."""
 
     slide: Slide
     grid: TileGrid
@@ -48,14 +48,14 @@ class Tiles:
 def encode_tiles(
     tiles: Tiles, encoder: Encoder, batch_size: int, track: Track, description: str
 ) -> Iterator[tuple[Index, PatchFeatures]]:
-    """Yield (row, column) pairs and patch features in batches, in order, on the CPU.
+    """Yield first cells and patch features in batches, in order, on the CPU.
 
     Raises
     ------
     MapError
         If the encoder gives another number of patches than the tile spec says.
     """
-    parts = np.split(tiles.index, range(batch_size, len(tiles.index), batch_size))
+    parts = list(batches_of(tiles.index, batch_size))
     batches = read_ahead(((part, tiles.read(part)) for part in parts), READ_AHEAD)
     for part, pixels in track(batches, len(parts), description):
         features = encoder.encode(pixels).patches.cpu().numpy()
@@ -67,13 +67,22 @@ def encode_tiles(
         yield part, features
 
 
+def batches_of(index: Index, size: int) -> Iterator[Index]:
+    """Cut tiles into batches of at most `size`, each of one row of tiles.
+
+    What a tile comes to depends in its last bits on its batch, and a map may be gone on with from any row.
+    """
+    for row in np.split(index, np.flatnonzero(np.diff(index[:, 0])) + 1):
+        yield from np.split(row, range(size, len(row), size))
+
+
 def reference_tiles(slide: Slide, grid: TileGrid, tissue: TissueMask, limit: int = REFERENCE_TILES) -> Tiles:
     """Choose at most `limit` tiles that do not overlap, spread evenly over the tissue, always the same."""
-    apart = replace(grid, stride_px=grid.patches.tile.size_px)
+    apart = replace(grid, stride_px=grid.patches.tile.size_px, shifts_px=((0, 0),))
     index = tissue_tiles(apart, tissue, REFERENCE_SHARE)
     if not len(index):
         index = tissue_tiles(apart, tissue)
-    along_curve = index[np.argsort(_morton(index))]
+    along_curve = index[np.argsort(_morton(index // apart.side))]
     few = np.linspace(0, len(index) - 1, min(limit, len(index))).round().astype(np.int64)
     return Tiles(slide=slide, grid=apart, index=along_curve[few])
 

@@ -1,5 +1,6 @@
 """Yes or no for every place of a slide, and its exact share of any square; squares are in level-0 pixels."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,13 @@ class SlideMask:
         """Level-0 pixels per mask pixel along x and y; they differ by rounding only."""
         rows, columns = self.mask.shape
         return self.slide_size_px[0] / columns, self.slide_size_px[1] / rows
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of what the mask holds."""
+        return hashlib.sha256(np.packbits(self.mask).tobytes() + str(self.mask.shape).encode()).hexdigest()[
+            :16
+        ]
 
     def share(self, origin_xy: Points, side_px: float) -> Float[NDArray[np.float64], "*n"]:
         """Share of the mask in squares with these top-left corners, both in level-0 pixels.

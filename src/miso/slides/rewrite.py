@@ -146,10 +146,11 @@ def _in_steps(image: pyvips.Image, save: Callable[[], object]) -> Generator[int]
     image.set_progress(True)
     image.signal_connect("eval", lambda _, progress: steps.put(progress.percent))
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(save)
-        job.add_done_callback(lambda _: steps.put(None))
+        pool.submit(int).result()  # a thread interrupted while it starts is not waited for: start it idle
         done = 0
         try:
+            job = pool.submit(save)
+            job.add_done_callback(lambda _: steps.put(None))
             while (percent := steps.get()) is not None:
                 yield from range(done, percent)
                 done = max(done, percent)

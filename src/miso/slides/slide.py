@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import UInt8
@@ -99,8 +99,9 @@ class Slide(ABC):
         size_px
             (width, height) of the result.
         mpp
-            µm per pixel of the result. The nearest finer level is resampled (bicubic, antialiased); at a
-            level's own resolution its pixels are copied as they are, from the nearest whole pixel.
+            µm per pixel of the result. The nearest finer level is resampled (bicubic, antialiased), without
+            any white mixed in at the slide's border; at a level's own resolution its pixels are copied as
+            they are, from the nearest whole pixel.
 
         Raises
         ------
@@ -118,9 +119,15 @@ class Slide(ABC):
         margin = int(np.ceil(2 * max(step, 1.0))) + 1
         left, top = int(np.floor(x)) - margin, int(np.floor(y)) - margin
         right, bottom = int(np.ceil(x + width * step)) + margin, int(np.ceil(y + height * step)) + margin
-        source = Image.fromarray(self._read_padded(index, (left, top), (right - left, bottom - top)))
+        source = self._read_padded(index, (left, top), (right - left, bottom - top), border="repeated")
         box = (x - left, y - top, x - left + width * step, y - top + height * step)
-        return np.asarray(source.resize(size_px, Image.Resampling.BICUBIC, box=box))
+        region = np.array(Image.fromarray(source).resize(size_px, Image.Resampling.BICUBIC, box=box))
+        for pixels, start, end in zip(
+            (region.swapaxes(0, 1), region), (x, y), self.levels[index].size_px, strict=True
+        ):
+            center = start + (np.arange(len(pixels)) + 0.5) * step
+            pixels[(center < 0) | (center > end)] = WHITE
+        return region
 
     def read_level(self, origin_xy: tuple[int, int], size_px: tuple[int, int], level: int) -> RGB:
         """Copy a level's own pixels, white where they lie off the slide.
@@ -159,17 +166,27 @@ class Slide(ABC):
     def _shrink(self, index: int, size_px: tuple[int, int]) -> RGB:
         return box_shrink(partial(self._read_region, index), self.levels[index].size_px, size_px)
 
-    def _read_padded(self, index: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
+    def _read_padded(
+        self,
+        index: int,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        border: Literal["white", "repeated"] = "white",
+    ) -> RGB:
+        """Read pixels of a level; off the slide they are white, or those of the slide's border go on."""
         (x, y), (width, height) = origin, size
         level_width, level_height = self.levels[index].size_px
         x0, y0 = max(x, 0), max(y, 0)
         x1, y1 = min(x + width, level_width), min(y + height, level_height)
         if (x0, y0, x1, y1) == (x, y, x + width, y + height):
             return self._read_region(index, origin, size)
-        canvas = np.full((height, width, 3), WHITE, dtype=np.uint8)
-        if x1 > x0 and y1 > y0:
-            canvas[y0 - y : y1 - y, x0 - x : x1 - x] = self._read_region(index, (x0, y0), (x1 - x0, y1 - y0))
-        return canvas
+        if x1 <= x0 or y1 <= y0:
+            return np.full((height, width, 3), WHITE, dtype=np.uint8)
+        seen = self._read_region(index, (x0, y0), (x1 - x0, y1 - y0))
+        off = ((y0 - y, y + height - y1), (x0 - x, x + width - x1), (0, 0))
+        if border == "repeated":
+            return np.pad(seen, off, mode="edge")
+        return np.pad(seen, off, constant_values=WHITE)
 
     @abstractmethod
     def _read_region(self, index: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:

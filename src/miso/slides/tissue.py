@@ -1,7 +1,7 @@
 """Where the tissue is: a mask of a slide drawn from its thumbnail, in pixels of about 8 µm."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -95,15 +95,13 @@ def otsu(values: Float[NDArray[np.float32], "*n"], bins: int = 256) -> float:
     return float(edges[1 + np.argmax(between)])
 
 
-def tissue_tiles(grid: TileGrid, tissue: TissueMask, min_share: float = MIN_TILE_SHARE) -> NDArray[np.int64]:
-    """(row, column) of the tiles with at least `min_share` of tissue on the slide, row-major, (n, 2)."""
-    rows, columns = grid.shape
-    row, col = np.indices((rows, columns)).reshape(2, -1)
-    step = grid.raster.step_px
-    margin = grid.patches.side - grid.stride_cells
-    origin_xy = (np.stack([col, row], axis=-1) * grid.stride_cells - margin) * np.float64(step)
-    keep = tissue.share(origin_xy, grid.patches.side * step) >= min_share
-    return np.stack([row, col], axis=-1)[keep].astype(np.int64)
+def tissue_tiles(
+    grid: TileGrid, tissue: TissueMask, min_share: float = MIN_TILE_SHARE
+) -> Int[NDArray[np.int64], "tile 2"]:
+    """First cells (row, column) of the tiles with at least `min_share` of tissue on the slide, (n, 2)."""
+    cells, step = grid.first_cells(), grid.raster.step_px
+    origin_xy = cells[:, ::-1] * np.float64(step)
+    return cells[tissue.share(origin_xy, grid.side * step) >= min_share]
 
 
 def _tidy(mask: Bool[NDArray[np.bool_], "row col"], mpp: float) -> Bool[NDArray[np.bool_], "row col"]:

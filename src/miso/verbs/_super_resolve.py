@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from miso.errors import ConfigError, SlideError
 from miso.launch.provenance import fingerprint
 from miso.maps import ExpressionMap, load
 from miso.maps.as_trained import slide_in_cohort
 from miso.maps.predictor import Predictor
+from miso.maps.regions import read_regions, region_mask
 from miso.slides import Slide, open_slide
 from miso.training.device import choose_device
 from miso.units import Resolution
@@ -19,17 +22,24 @@ def map_slide(
     out: Path,
     *,
     genes: list[str] | None = None,
-    stride: int = 112,
+    seams: str | None = None,
+    stride: int | None = None,
+    passes: int | None = None,
     mpp: float | None = None,
     tissue: str = "detect",
+    region: Path | None = None,
+    std: bool = True,
     device: str = "auto",
     in_sample: bool = False,
 ) -> ExpressionMap:
     """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out."""
     if tissue not in ("detect", "all"):
         raise ConfigError(f"--tissue is 'detect' or 'all', not {tissue!r}")
+    if region and tissue != "detect":
+        raise ConfigError("--region maps what lies in it, whatever is there; leave --tissue out")
     if not slide.is_file():
         raise SlideError(f"no image at {slide}")
+    regions = read_regions(region) if region else ()
     print_of = fingerprint(slide)
     predictor = load(run)
     encoder = predictor.load_encoder(choose_device(device))
@@ -40,10 +50,27 @@ def map_slide(
             encoder,
             in_sample=in_sample,
             genes=genes,
+            seams=seams,
             stride_px=stride,
-            tissue=tissue,
+            passes=passes,
+            tissue=region_mask(regions, opened.size_px, opened.mpp) if regions else tissue,
+            std=std,
             track=track,
         )
+
+
+def unlike_training(made: ExpressionMap) -> str:
+    """Say how much of a map, or whether the whole slide, is unlike training; empty where nothing is known."""
+    novelty, words = made.novelty, []
+    if novelty is not None and (seen := np.isfinite(novelty)).any():
+        share = float((novelty[seen] > 1).mean())
+        words.append(f"{share:.1%} of the map lies in tiles unlike those of training (novelty above 1)")
+    if made.slide_novelty is not None and made.slide_novelty > 1:
+        words.append(
+            f"the slide itself lies {made.slide_novelty:.1f} times as far from the training slides as any of "
+            "them from the others: read the map with care"
+        )
+    return "; ".join(words)
 
 
 def _open(predictor: Predictor, path: Path, print_of: str, mpp: float | None) -> Slide:
