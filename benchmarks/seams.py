@@ -10,8 +10,8 @@ over visible genes.
     .venv/bin/python benchmarks/seams.py miso-demo --encoder hf:folder --out-folder FOLDER
 
 The folder holds what `miso demo` made. With an `--encoder` the same sections are processed and learnt anew
-with it, in `--out-folder`. By default the first section that validates is mapped: the choice among these
-ways may not be made on a test section.
+with it, in `--out-folder`, unless that holds such runs. By default the first section that validates is
+mapped: the choice among these ways may not be made on a test section.
 """
 
 import argparse
@@ -91,6 +91,8 @@ def main() -> None:
 
 def learnt(demo: Path, folder: Path, encoder: str) -> Path:
     """Process the demo's sections with another encoder, and train a teacher and a student on them."""
+    if (folder / "runs" / "patch" / "summary.json").is_file():
+        return folder
     if not (folder / "phantom").exists():
         ignore = shutil.ignore_patterns("processed_data")
         shutil.copytree(demo / "phantom", folder / "phantom", ignore=ignore)

@@ -5,34 +5,18 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from miso.geometry import Points, Raster
-from miso.maps.canvas import (
-    COLORS,
-    DPI,
-    PANEL_IN,
-    Panel,
-    color_bar,
-    color_limits,
-    grey,
-    save,
-    scale_bar,
-    sheet,
-)
+from miso.maps.canvas import COLORS, Panel, save, scale_bar, sheet
+from miso.maps.cutout import Cutout
 from miso.maps.expression_map import ExpressionMap
+from miso.maps.layers import Cells, Layer, Limits, Spots, circles, draw_layers, draw_outlines
+from miso.maps.sampling import Plane
 from miso.maps.thumbnail import Thumbnail
 
-Plane = Float[NDArray[np.float32], "row col"]
 SpotValues = Float[NDArray[np.float32], " spot"]
-Limits = tuple[float, float]
-
-OUTLINE = "#00441b"
-"""Dark green: the one hue that neither haematoxylin nor eosin has."""
 
 
 def plot_map(
@@ -46,7 +30,7 @@ def plot_map(
     alpha: float = 0.8,
     colors: str = COLORS,
 ) -> None:
-    """Save the picture of a gene; see `draw_map`.
+    """Save the picture of a gene; see `draw_map`, and `miso.maps.plot_maps` for more than a gene or a map.
 
     Raises
     ------
@@ -86,7 +70,7 @@ def draw_map(
         thumbnail or map_.thumbnail,
         mpp=map_.header.slide.mpp,
         title=gene,
-        subtitle=f"{map_.header.slide.name} · cells of {map_.pitch_um:g} µm",
+        subtitle=f"{map_.header.slide.name} · cells of {map_.pitch_um:.3g} µm",
         limits=limits,
         percentiles=percentiles,
         alpha=alpha,
@@ -97,7 +81,7 @@ def draw_map(
 def draw_planes(
     planes: Mapping[str, tuple[Plane, str]],
     raster: Raster,
-    thumbnail: Thumbnail,
+    picture: Thumbnail | Cutout,
     *,
     mpp: float,
     title: str,
@@ -107,25 +91,30 @@ def draw_planes(
     alpha: float = 0.8,
     colors: str = COLORS,
 ) -> Figure:
-    """Draw the slide, and beside it planes on one raster, by caption, each with its units and colour bar."""
-    pictures = [Panel(picture=grey(thumbnail), caption=caption, bar=True) for caption in planes]
-    page = sheet([Panel(picture=thumbnail, caption="H&E"), *pictures], title=title, subtitle=subtitle)
-    for index, (plane, units) in enumerate(planes.values(), start=1):
-        low, high = limits or color_limits(plane, percentiles)
-        drawn = page.panels[index].imshow(
-            plane,
-            extent=_extent(raster),
-            aspect="auto",
-            cmap=colors,
-            vmin=low,
-            vmax=high,
-            alpha=alpha,
-            interpolation="nearest" if max(plane.shape) <= PANEL_IN * DPI else "antialiased",
+    """Draw the slide, or a part of it, and beside it planes on one raster, by caption, with their units.
+
+    Each has its own colours, unless `limits` are given.
+    """
+    layers = [
+        Layer(
+            drawn=Cells(plane=plane, raster=raster),
+            caption=caption,
+            units=units,
+            scale=caption,
+            colors=colors,
         )
-        color_bar(page, index, drawn, units)
-    for axes in page.panels:
-        scale_bar(axes, mpp)
-    return page.figure
+        for caption, (plane, units) in planes.items()
+    ]
+    return draw_layers(
+        [None, *layers],
+        picture,
+        mpp=mpp,
+        title=title,
+        subtitle=subtitle,
+        limits=None if limits is None else dict.fromkeys(planes, limits),
+        percentiles=percentiles,
+        alpha=alpha,
+    )
 
 
 def plot_spots(
@@ -188,17 +177,18 @@ def draw_spots(
         Give all panels the same colours for the same values; otherwise each panel has its own range, since
         counts and predictions seldom share one.
     """
-    picture = grey(thumbnail)
-    panels = [Panel(picture=picture, caption=caption, bar=True) for caption in values]
-    page = sheet(panels, title=title, subtitle=subtitle)
-    together = color_limits(np.concatenate([np.ravel(v) for v in values.values()]), percentiles)
-    for index, (caption, each) in enumerate(values.items()):
-        discs = _discs(page.panels[index], center_xy, diameter_px)
-        discs.set(array=np.ma.masked_invalid(each), cmap=colors, edgecolor="black", linewidth=0.5)
-        discs.set_clim(*(together if shared_limits else color_limits(np.asarray(each), percentiles)))
-        color_bar(page, index, discs, units if isinstance(units, str) else units[caption])
-        scale_bar(page.panels[index], mpp)
-    return page.figure
+    discs = circles(center_xy, diameter_px)
+    layers = [
+        Layer(
+            drawn=Spots(outlines=discs, values=np.asarray(each, dtype=np.float32)),
+            caption=caption,
+            units=units if isinstance(units, str) else units[caption],
+            scale="all" if shared_limits else caption,
+            colors=colors,
+        )
+        for caption, each in values.items()
+    ]
+    return draw_layers(layers, thumbnail, mpp=mpp, title=title, subtitle=subtitle, percentiles=percentiles)
 
 
 def plot_alignment(
@@ -212,33 +202,10 @@ def plot_alignment(
     subtitle: str = "",
 ) -> None:
     """Save the slide, and beside it the same with the outlines of the spots at their true size."""
-    page = sheet(
-        [
-            Panel(picture=thumbnail, caption="H&E"),
-            Panel(picture=thumbnail, caption=f"{len(center_xy)} spots"),
-        ],
-        title=title,
-        subtitle=subtitle,
-    )
-    discs = _discs(page.panels[1], center_xy, diameter_px)
-    discs.set(facecolor="none", edgecolor=OUTLINE, linewidth=0.8)
-    discs.set_path_effects([withStroke(linewidth=2.2, foreground="white")])
+    captions = ("H&E", f"{len(center_xy)} spots")
+    panels = [Panel(picture=thumbnail, caption=caption) for caption in captions]
+    page = sheet(panels, title=title, subtitle=subtitle)
+    draw_outlines(page.panels[1], circles(center_xy, diameter_px), width_pt=0.8)
     for axes in page.panels:
         scale_bar(axes, mpp)
     save(page.figure, out)
-
-
-def _discs(axes: Axes, center_xy: Points, diameter_px: float) -> EllipseCollection:
-    across = np.full(len(center_xy), diameter_px)
-    discs = EllipseCollection(
-        across, across, np.zeros_like(across), units="xy", offsets=center_xy, offset_transform=axes.transData
-    )
-    axes.add_collection(discs, autolim=False)
-    return discs
-
-
-def _extent(raster: Raster) -> tuple[float, float, float, float]:
-    """(left, right, bottom, top) edges of the cells in level-0 pixels."""
-    (x, y), step, (rows, columns) = raster.origin_xy, raster.step_px, raster.shape
-    left, top = x - step / 2, y - step / 2
-    return left, left + columns * step, top + rows * step, top

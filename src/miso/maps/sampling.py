@@ -22,7 +22,7 @@ def sample(plane: Plane, raster: Raster, xy: Points) -> Values:
 
 
 def resample(plane: Plane, raster: Raster, onto: Raster) -> Plane:
-    """Means over the cells of another raster, by area; NaN cells are left out, and where all are it is NaN."""
+    """Means over the cells of another raster, by area; NaN cells are left out, NaN where all are."""
     down, across = (_shared(raster, onto, axis) for axis in (0, 1))
     seen = np.isfinite(plane)
     total = down @ (across @ np.where(seen, plane, 0).astype(np.float64).T).T

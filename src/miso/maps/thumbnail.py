@@ -10,6 +10,26 @@ THUMBNAIL_PX = 1536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle on a slide, by its edges in whole level-0 pixels; it may reach off the slide."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.right - self.left, self.bottom - self.top
+
+    @property
+    def extent(self) -> tuple[int, int, int, int]:
+        """(left, right, bottom, top), as matplotlib wants it."""
+        return self.left, self.right, self.bottom, self.top
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnail:
     """`rgb` stretches exactly over `slide_size_px` (width, height)."""
 
@@ -27,3 +47,9 @@ class Thumbnail:
         """Level-0 pixels per pixel along x and y; they differ by rounding only."""
         height, width = self.rgb.shape[:2]
         return self.slide_size_px[0] / width, self.slide_size_px[1] / height
+
+    @property
+    def box(self) -> Box:
+        """The whole slide."""
+        width, height = self.slide_size_px
+        return Box(left=0, top=0, right=width, bottom=height)
