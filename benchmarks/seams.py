@@ -80,10 +80,10 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.demo if args.encoder == "stain" else learnt(args.demo, args.out_folder, args.encoder)
     ways = [way for way in WAYS if way.name in (args.only or [w.name for w in WAYS])]
-    rows = json.loads(args.out.read_text()) if args.out.exists() else []
-    rows = [row for row in rows if row["encoder"] != args.encoder or row["way"] not in {w.name for w in ways}]
+    rows, encoder = json.loads(args.out.read_text()) if args.out.exists() else [], Path(args.encoder).name
+    rows = [row for row in rows if row["encoder"] != encoder or row["way"] not in {w.name for w in ways}]
     for row in study(folder, args.section, ways):
-        rows.append({"encoder": args.encoder, **row})
+        rows.append({"encoder": encoder, **row})
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
     show(rows)
@@ -200,7 +200,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     for encoder in dict.fromkeys(row["encoder"] for row in rows):
         own = [row for row in rows if row["encoder"] == encoder]
         show_table(
-            f"section {own[0]['section']}, encoder {encoder.split('/')[-1]}",
+            f"section {own[0]['section']}, encoder {encoder}",
             ["windows", "cost", "seam index", "r over tissue", "within spots"],
             [
                 (

@@ -15,6 +15,9 @@ from miso.training.device import choose_device
 from miso.units import Resolution
 from miso.verbs.console import tell, track
 
+WORTH_SAYING = 0.02
+"""Share of a map: one tile in a hundred of any slide is unlike training."""
+
 
 def map_slide(
     run: Path,
@@ -60,11 +63,12 @@ def map_slide(
 
 
 def unlike_training(made: ExpressionMap) -> str:
-    """Say how much of a map, or whether the whole slide, is unlike training; empty where nothing is known."""
+    """Say how much of a map, or whether the whole slide, is unlike training; empty where nothing is."""
     novelty, words = made.novelty, []
     if novelty is not None and (seen := np.isfinite(novelty)).any():
         share = float((novelty[seen] > 1).mean())
-        words.append(f"{share:.1%} of the map lies in tiles unlike those of training (novelty above 1)")
+        if share >= WORTH_SAYING:
+            words.append(f"{share:.1%} of the map lies in tiles unlike those of training (novelty above 1)")
     if made.slide_novelty is not None and made.slide_novelty > 1:
         words.append(
             f"the slide itself lies {made.slide_novelty:.1f} times as far from the training slides as any of "
