@@ -184,16 +184,21 @@ class Several:
         self,
         patch_features: PatchFeatures,
         reference: FeatureReference | None = None,
+        genes: Sequence[str] | None = None,
     ) -> Float[NDArray[np.float32], "tile patch gene"]:
         """Predict every patch with every student."""
         features = torch.from_numpy(np.ascontiguousarray(patch_features, dtype=np.float32))
-        return torch.cat([model(features, reference) for model in self.models.values()], dim=-1).numpy()
+        values = torch.cat([model(features, reference) for model in self.models.values()], dim=-1).numpy()
+        return values if genes is None else values[..., [self.genes.index(gene) for gene in genes]]
 
     def moments(
-        self, patch_features: PatchFeatures, reference: FeatureReference | None = None
+        self,
+        patch_features: PatchFeatures,
+        reference: FeatureReference | None = None,
+        genes: Sequence[str] | None = None,
     ) -> tuple[PatchFeatures, PatchFeatures]:
         """Predict every patch; students of one map say nothing of each other's spread."""
-        values = self.predict_patches(patch_features, reference)
+        values = self.predict_patches(patch_features, reference, genes)
         return values, np.zeros_like(values)
 
     def novelty(

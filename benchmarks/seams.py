@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from miso.geometry import PatchGrid, TileGrid
+from miso.geometry import TileGrid
 from miso.maps import ExpressionMap, load
 from miso.maps.seams import Seams, lay_windows
 from miso.maps.super_resolve import super_resolve
@@ -142,13 +142,7 @@ def study(folder: Path, section: str | None, ways: Sequence[Way]) -> Iterator[di
             )
             first = first or clock.seconds
             windows = lay_windows(encoder, students.tile, way.seams, way.stride_px, way.passes)
-            grid = TileGrid(
-                patches=PatchGrid(tile=windows.spec, patch_px=encoder.patch_px),
-                stride_px=windows.stride_px,
-                slide_size_px=slide.size_px,
-                slide_mpp=slide.mpp,
-                shifts_px=windows.shifts_px,
-            )
+            grid = windows.grid(slide, encoder.patch_px)
             row = {
                 "section": sample.name,
                 "way": way.name,

@@ -1,6 +1,6 @@
 """A slide whose colours say where they are, an encoder that reads them, a model that says them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,19 +55,26 @@ class ColourModel:
         return "the slide's reference"
 
     def predict_patches(
-        self, patch_features: NDArray[np.float32], reference: str | None = None
+        self,
+        patch_features: NDArray[np.float32],
+        reference: str | None = None,
+        genes: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         self.references.append(reference)
         if self.fail_after is not None and len(self.references) > self.fail_after:
             raise KeyboardInterrupt
         width, height = self.size_px
         x, y = patch_features[..., 0] / 200 * width, patch_features[..., 1] / 200 * height
-        return np.stack([x, y, patch_features[..., 2]], axis=-1)
+        values = dict(zip(self.genes, (x, y, patch_features[..., 2]), strict=True))
+        return np.stack([values[gene] for gene in genes or self.genes], axis=-1)
 
     def moments(
-        self, patch_features: NDArray[np.float32], reference: str | None = None
+        self,
+        patch_features: NDArray[np.float32],
+        reference: str | None = None,
+        genes: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        mean = self.predict_patches(patch_features, reference)
+        mean = self.predict_patches(patch_features, reference, genes)
         return mean, np.full_like(mean, self.variance)
 
     def novelty_of_slide(self, reference: str) -> float:

@@ -1,8 +1,8 @@
 """Maps side by side: cells at their places close up, shared colours, captions, spots, and what is refused."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -18,8 +18,9 @@ from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
 import miso
+from miso.encoders.encoder import Encoder
 from miso.errors import MapError
-from miso.geometry import Raster
+from miso.geometry import Raster, TileSpec
 from miso.maps import ExpressionMap, open_map
 from miso.maps.canvas import MARKED
 from miso.maps.cutout import box_about
@@ -29,6 +30,7 @@ from miso.maps.plot_maps import draw_maps
 from miso.maps.regions import Region
 from miso.maps.scene import how_made
 from miso.maps.store import new_map
+from miso.maps.super_resolve import super_resolve
 from miso.maps.thumbnail import Box, Thumbnail
 from miso.slides import Slide
 
@@ -287,8 +289,26 @@ def test_what_cannot_be_drawn_together_is_refused(make: Make) -> None:
         draw_maps([many], many.genes)
 
 
-def test_the_provenance_that_captions_read_is_what_maps_write() -> None:
-    from miso.maps import super_resolve
-
-    source = Path(super_resolve.__file__ or "").read_text()
-    assert all(json.dumps(key) in source for key in ("tile", "window_px", "stride_px", "passes"))
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        ({}, "2 shifted passes"),
+        ({"stride_px": 32}, "stride 32 px"),
+        ({"seams": "none"}, "tiles side by side"),
+        ({"seams": "wide", "passes": 1}, "windows of 128 px, 1 pass"),
+    ],
+)
+def test_captions_say_how_a_map_was_made(
+    position_slide: Callable[..., Slide],
+    encoder_of: Callable[..., Encoder],
+    model_for: Callable[..., Any],
+    tmp_path: Path,
+    layout: dict[str, Any],
+    said: str,
+) -> None:
+    size_px = (130, 100)
+    slide, tile = position_slide(size_px), TileSpec(size_px=64)
+    map_ = super_resolve(
+        slide, encoder_of(), model_for(size_px), tmp_path / "m", tile=tile, tissue="all", **layout
+    )
+    assert how_made(map_) == said

@@ -165,6 +165,21 @@ def test_without_a_reference_the_features_given_are_the_slide(runs: Path, c1: Sa
     assert not np.allclose(found, predictor.predict_patches(patches, predictor.reference(patches + 1)))
 
 
+@pytest.mark.parametrize("run", ["students-default", "students-published"])
+def test_some_genes_of_patches_are_those_among_all(run: str, runs: Path, c1: Sample) -> None:
+    predictor, patches = miso.load(runs / run), np.asarray(c1.patch_features, dtype=np.float32)
+    genes = predictor.genes[::-2]
+    wanted = [predictor.genes.index(gene) for gene in genes]
+    for some, all_ in zip(
+        (predictor.predict_patches(patches, genes=genes), *predictor.moments(patches, genes=genes)),
+        (predictor.predict_patches(patches), *predictor.moments(patches)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(some, all_[..., wanted], rtol=1e-5, atol=1e-6)
+    with pytest.raises(CheckpointError, match="unknown gene 'KRT'"):
+        predictor.predict_patches(patches, genes=["KRT"])
+
+
 def test_a_teacher_asked_for_patches_says_to_distil_and_a_student_for_spots_says_patches(
     runs: Path, c1: Sample
 ) -> None:

@@ -195,20 +195,19 @@ def test_spots_without_a_value_bear_nothing_out_and_spoil_nothing() -> None:
 # ---- what is made of the proofs
 
 
-def decided(monkeypatch: pytest.MonkeyPatch, proofs: Sequence[Best], goal: float = 1.0) -> NetworkGain:
-    """Choose as if trainings had ended like this; what is missed is `goal`, up or down, in all spots."""
+def decided(monkeypatch: pytest.MonkeyPatch, proofs: Sequence[Best]) -> NetworkGain:
+    """Choose as if trainings had ended like this."""
     waiting = iter(proofs)
     monkeypatch.setattr(network_gain, "train_epochs", lambda *_, **__: next(waiting))
-    signs = torch.ones(SPOTS, PROGRAMS)
-    signs[::2] = -1
-    found = choose(cohort(len(proofs)), lambda index, section: goal * signs)
+    found = choose(cohort(len(proofs)), missed)
     assert next(waiting, None) is None
     return found
 
 
-def proof(*epochs: tuple[Sequence[float], Sequence[float]]) -> Best:
-    """What a part told of its epochs: p·c and |p|² of each program."""
-    return Best(score=1.0, epoch=1, told=[[*along, *square] for along, square in epochs])
+def proof(*epochs: tuple[Sequence[float], Sequence[float]], miss: float = 1.0) -> Best:
+    """What a part told of its epochs: p·c and |p|² of each program, `miss` being missed of each spot."""
+    missing = [miss**2 * SPOTS] * PROGRAMS
+    return Best(score=1.0, epoch=1, told=[[*along, *square, *missing, SPOTS] for along, square in epochs])
 
 
 MUCH = ([1e6] * PROGRAMS, [1e6] * PROGRAMS)
@@ -230,9 +229,9 @@ def test_the_factor_is_that_of_all_parts_together(monkeypatch: pytest.MonkeyPatc
 def test_a_program_has_to_gain_more_than_its_variance_times_the_errors_squared(
     monkeypatch: pytest.MonkeyPatch, just: float, gain: float
 ) -> None:
-    gained = just * network_gain.ERRORS**2 * 2.0**2  # what is missed is 2 up or down
+    gained = just * network_gain.ERRORS**2 * 2.0**2  # of each spot 2 is missed
     sure = [1e6, gained / 2, 0, 0]
-    found = decided(monkeypatch, [proof((sure, sure)), proof((sure, sure))], goal=2.0)
+    found = decided(monkeypatch, [proof((sure, sure), miss=2.0)] * 2)
     assert found.gain.tolist() == [1, gain, 0, 0]
 
 

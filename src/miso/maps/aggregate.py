@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from miso.errors import MapError, RegionError
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import stamp
-from miso.maps.coverage import Band, Cells, coverage_by_band
+from miso.maps.coverage import Band, Cells, coverage_by_band, disc_polygons
 from miso.maps.expression_map import ExpressionMap, Planes
 from miso.maps.header import MapHeader
 from miso.maps.regions import Region, check_on_slide
@@ -24,8 +24,6 @@ from miso.units import in_px
 
 READ_CELLS = 1 << 23
 """Values of a map that are held at a time."""
-DISC_SIDES = 64
-"""Sides of the polygon that stands for a disc; it has the disc's area."""
 
 Means = Float[NDArray[np.float32], "region gene"]
 
@@ -39,9 +37,7 @@ class Window:
 
     def cells(self, map_: ExpressionMap) -> Cells:
         """Where these cells lie."""
-        step, (x, y) = map_.raster.step_px, map_.raster.origin_xy
-        corner = x + (self.columns.start - 0.5) * step, y + (self.rows.start - 0.5) * step
-        return Cells(corner_xy=corner, step_xy=(step, step), shape=self.shape)
+        return Cells.of(map_.raster, self.rows, self.columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,9 +93,7 @@ def discs(
     names: Sequence[str], center_xy: Float[NDArray[np.float64], "n 2"], diameter_px: float, kind: str = "spot"
 ) -> tuple[Region, ...]:
     """Make regions of discs, in level-0 pixels."""
-    n = DISC_SIDES
-    radius = diameter_px / 2 / math.sqrt(n / 2 * math.sin(2 * math.pi / n) / math.pi)
-    areas = shapely.buffer(shapely.points(center_xy), radius, quad_segs=n // 4)
+    areas = disc_polygons(center_xy, diameter_px)
     return tuple(Region(name=name, polygon=area, kind=kind) for name, area in zip(names, areas, strict=True))
 
 

@@ -1,13 +1,17 @@
 """Shares of raster cells that polygons cover: exact areas by Green's theorem, for all polygons at once."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import shapely
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from miso.geometry import Points, Raster
 
 Numbers = Float[NDArray[np.float64], " n"]
 Indices = Int[NDArray[np.int64], " n"]
@@ -17,6 +21,8 @@ BATCH_CELLS = 1 << 20
 """Cells of the boxes about polygons that are worked on together; one polygon may have more."""
 NOTHING = 1e-9
 """Shares below this are rounding."""
+DISC_SIDES = 64
+"""Sides of the polygon that stands for a disc; it has the disc's area."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +32,16 @@ class Cells:
     corner_xy: tuple[float, float]
     step_xy: tuple[float, float]
     shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, raster: Raster, rows: slice, columns: slice) -> Self:
+        """Take a rectangle of a raster's cells."""
+        step, (x, y) = raster.step_px, raster.origin_xy
+        return cls(
+            corner_xy=(x + (columns.start - 0.5) * step, y + (rows.start - 0.5) * step),
+            step_xy=(step, step),
+            shape=(rows.stop - rows.start, columns.stop - columns.start),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +69,13 @@ class Band:
     rows: slice
     which: Indices
     shares: csr_array
+
+
+def disc_polygons(center_xy: Points, diameter_px: float) -> NDArray[np.object_]:
+    """Make discs about centres (…, 2), in level-0 pixels."""
+    n = DISC_SIDES
+    radius = diameter_px / 2 / math.sqrt(n / 2 * math.sin(2 * math.pi / n) / math.pi)
+    return np.asarray(shapely.buffer(shapely.points(center_xy), radius, quad_segs=n // 4))
 
 
 def coverage_by_band(polygons: Geometries, cells: Cells, height: int) -> Iterator[Band]:

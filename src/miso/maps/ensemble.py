@@ -12,9 +12,10 @@ from miso.errors import CheckpointError
 from miso.geometry import TileSpec
 from miso.maps.fit import check_alike, check_features, check_neighbors
 from miso.maps.patch_predictor import PatchValues
-from miso.models import Checkpoint
+from miso.models import Checkpoint, PatchModel
 from miso.models.novelty import summed_up
 from miso.models.standardize import FeatureReference
+from miso.registry import unknown
 
 Values = Float[NDArray[np.float32], "*n gene"]
 Features = Float[NDArray[np.float32], "tile patch dim"]
@@ -79,27 +80,45 @@ class Ensemble:
         return FeatureReference.of(torch.from_numpy(patch_features))
 
     def predict_patches(
-        self, patch_features: Features, reference: FeatureReference | None = None
-    ) -> Float[NDArray[np.float32], "tile patch gene"]:
+        self,
+        patch_features: Features,
+        reference: FeatureReference | None = None,
+        genes: Sequence[str] | None = None,
+    ) -> PatchValues:
         """Predict every patch with students.
 
-        Without a `reference` the slide's statistics are taken from the features given.
+        Without a `reference` the slide's statistics are taken from the features given; without `genes`, all
+        are predicted.
 
         Raises
         ------
         CheckpointError
-            If the run holds teachers, or the features are of another length.
+            If the run holds teachers, the features are of another length, or a gene is unknown.
         """
-        return mean_over(self.checkpoints, self._patches(patch_features, reference))
+        return mean_over(self.checkpoints, self._patches(patch_features, reference, genes))
+
+    def predict_pooled(
+        self,
+        patch_features: Features,
+        weights: Float[NDArray[np.float32], " patch"],
+        reference: FeatureReference,
+    ) -> Float[NDArray[np.float32], "tile gene"]:
+        """Predict the weighted mean over each tile's patches with students; the weights sum to 1."""
+        features, share = self._checked(patch_features), torch.from_numpy(weights)
+
+        return mean_over(self.checkpoints, lambda c: _patch_model(c).spots(features, share, reference))
 
     def moments(
-        self, patch_features: Features, reference: FeatureReference | None = None
+        self,
+        patch_features: Features,
+        reference: FeatureReference | None = None,
+        genes: Sequence[str] | None = None,
     ) -> tuple[PatchValues, PatchValues]:
         """Return the students' mean, which is what `predict_patches` says, and the variance between them.
 
         The variance is unbiased, in units squared, and 0 where one student speaks.
         """
-        return moments_over(self.checkpoints, self._patches(patch_features, reference))
+        return moments_over(self.checkpoints, self._patches(patch_features, reference, genes))
 
     def novelty(
         self, patch_features: Features, reference: FeatureReference | None = None
@@ -124,16 +143,30 @@ class Ensemble:
         return float(np.mean(known)) if known else float("nan")
 
     def _patches(
-        self, patch_features: Features, reference: FeatureReference | None
-    ) -> Callable[[Checkpoint], torch.Tensor]:
+        self, patch_features: Features, reference: FeatureReference | None, genes: Sequence[str] | None
+    ) -> Run:
+        features = self._checked(patch_features)
+        if genes is None:
+            return lambda checkpoint: checkpoint.model(features, reference)
+        for gene in genes:
+            if gene not in self.genes:
+                raise CheckpointError(unknown("gene", gene, list(self.genes)))
+        index = torch.tensor([self.genes.index(gene) for gene in genes])
+        return lambda checkpoint: _patch_model(checkpoint)(features, reference, index)
+
+    def _checked(self, patch_features: Features) -> torch.Tensor:
         if not self.is_student:
             raise CheckpointError(
                 f"{self.path} holds teachers, which predict spots; distil a student first "
                 "(miso generate-distillation-labels, then miso train --config-name distil)"
             )
         check_features(self.first, np.asarray(patch_features), ["…"])
-        features = torch.from_numpy(np.ascontiguousarray(patch_features, dtype=np.float32))
-        return lambda checkpoint: checkpoint.model(features, reference)
+        return torch.from_numpy(np.ascontiguousarray(patch_features, dtype=np.float32))
+
+
+def _patch_model(checkpoint: Checkpoint) -> PatchModel:
+    assert isinstance(checkpoint.model, PatchModel)
+    return checkpoint.model
 
 
 @torch.inference_mode()

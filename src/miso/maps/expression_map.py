@@ -13,8 +13,9 @@ from zarr.errors import GroupNotFoundError
 
 from miso.errors import MapError
 from miso.geometry import Points, Raster
+from miso.maps.coverage import disc_polygons
 from miso.maps.header import MapHeader
-from miso.maps.sampling import Plane, Values, disc_points, mean_seen, resample, sample
+from miso.maps.sampling import Plane, Values, pool, resample, sample
 from miso.maps.thumbnail import Thumbnail
 from miso.models.calibration import LEVEL, Calibration, half_width
 from miso.registry import unknown
@@ -26,8 +27,6 @@ if TYPE_CHECKING:  # both work on maps
 
 HEADER, VALUES, STD, NOVELTY, THUMBNAIL = "miso", "expression", "std", "novelty", "thumbnail"
 """Names inside the Zarr group: the attribute with the header, and the arrays."""
-DISC_POINTS = 1024
-"""Points that stand for a disc when cells are pooled under a spot."""
 
 Planes = Float[NDArray[np.float32], "gene row col"]
 
@@ -184,13 +183,12 @@ class ExpressionMap:
     def pool(self, center_xy: Points, diameter_um: float, gene: str) -> Values:
         """Means over discs about the centres (…, 2) in level-0 pixels.
 
-        A cell counts by the share of the disc that it covers (to about 1 %); NaN cells are left out, and a
-        disc that sees no other is NaN.
+        A cell counts by the share of the disc that it covers; NaN cells are left out, and a disc that sees no
+        other is NaN.
         """
-        radius_px = diameter_um / 2 / (self.pitch_um / self.raster.step_px)
-        points = np.asarray(center_xy, dtype=np.float64)[..., None, :] + disc_points(DISC_POINTS) * radius_px
-        values = sample(self[gene], self.raster, points)
-        return mean_seen(values)
+        diameter_px = diameter_um / (self.pitch_um / self.raster.step_px)
+        discs = disc_polygons(np.asarray(center_xy, dtype=np.float64), diameter_px)
+        return pool(self[gene], self.raster, discs.ravel()).reshape(discs.shape)
 
     def __repr__(self) -> str:
         (rows, columns), name = self.raster.shape, self.path.name

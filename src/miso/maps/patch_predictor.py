@@ -1,6 +1,6 @@
 """What makes a map must predict patches, and sum up a slide so that its stain can be undone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -37,12 +37,18 @@ class PatchPredictor(Protocol[Reference]):
         """Sum up a slide from the patch features of tiles spread over its tissue."""
 
     def predict_patches(
-        self, patch_features: PatchFeatures, reference: Reference | None = None
+        self,
+        patch_features: PatchFeatures,
+        reference: Reference | None = None,
+        genes: Sequence[str] | None = None,
     ) -> PatchValues:
-        """Predict every patch of some tiles of the slide that the reference sums up."""
+        """Predict every patch of some tiles of the slide that the reference sums up; None asks all genes."""
 
     def moments(
-        self, patch_features: PatchFeatures, reference: Reference | None = None
+        self,
+        patch_features: PatchFeatures,
+        reference: Reference | None = None,
+        genes: Sequence[str] | None = None,
     ) -> tuple[PatchValues, PatchValues]:
         """Return the mean over models, which is what `predict_patches` says, and the variance between them.
 

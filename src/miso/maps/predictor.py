@@ -127,7 +127,7 @@ class Predictor(Ensemble):
     def _predict(self, sample: Sample, *, picture: bool) -> anndata.AnnData:
         check_sample(self.first, sample)
         if self.is_student:
-            values = pooled_patches(self, self.first, sample)
+            values = pooled_patches(self, sample)
         else:
             lists = sample.neighbors(self.first.knn)
             values = self.predict_features(sample.adata.obsm["tile_features"], lists)

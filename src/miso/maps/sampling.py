@@ -1,6 +1,4 @@
-"""Values of a raster at places, and means over what is seen of them; places are level-0 pixels, (x, y)."""
-
-import math
+"""Values of a raster at places, and means over what is seen about them; places are level-0 pixels, (x, y)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from miso.geometry import Points, Raster
+from miso.maps.coverage import Cells, Geometries, coverage
 
 Plane = Float[NDArray[np.float32], "row col"]
 Values = Float[NDArray[np.float32], "*n"]
@@ -27,9 +26,7 @@ def resample(plane: Plane, raster: Raster, onto: Raster) -> Plane:
     seen = np.isfinite(plane)
     total = down @ (across @ np.where(seen, plane, 0).astype(np.float64).T).T
     area = down @ (across @ seen.astype(np.float64).T).T
-    means = np.full(onto.shape, np.nan, dtype=np.float32)
-    np.divide(total, area, out=means, where=area > 1e-9, casting="same_kind")
-    return means
+    return _means(total, area)
 
 
 def _shared(raster: Raster, onto: Raster, axis: int) -> sparse.csr_array:
@@ -46,17 +43,15 @@ def _shared(raster: Raster, onto: Raster, axis: int) -> sparse.csr_array:
     return sparse.csr_array((length / raster.step_px, (other, cell)), shape=shape)
 
 
-def mean_seen(values: Float[NDArray[np.float32], "*n point"]) -> Values:
-    """Mean over the last axis, NaN left out."""
-    seen = np.isfinite(values)
-    total, count = np.where(seen, values, 0).sum(axis=-1, dtype=np.float64), seen.sum(axis=-1)
-    means = np.full(count.shape, np.nan, dtype=np.float32)
-    np.divide(total, count, out=means, where=count > 0, casting="same_kind")
+def pool(plane: Plane, raster: Raster, areas: Geometries) -> Values:
+    """Means over areas, by the share of each cell inside; NaN cells are left out, NaN where all are."""
+    rows, columns = raster.shape
+    shares = coverage(areas, Cells.of(raster, slice(0, rows), slice(0, columns)))
+    seen = np.isfinite(plane)
+    return _means(shares @ np.where(seen, plane, 0).ravel(), shares @ seen.ravel().astype(np.float64))
+
+
+def _means(total: NDArray[np.float64], area: NDArray[np.float64]) -> NDArray[np.float32]:
+    means = np.full(total.shape, np.nan, dtype=np.float32)
+    np.divide(total, area, out=means, where=area > 1e-9, casting="same_kind")
     return means
-
-
-def disc_points(n: int) -> Float[NDArray[np.float64], "point 2"]:
-    """Points spread evenly over the unit disc, each for the same area (Vogel, Math. Biosci. 44, 1979)."""
-    index = np.arange(n)
-    radius, angle = np.sqrt((index + 0.5) / n), index * (math.pi * (3 - math.sqrt(5)))
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)

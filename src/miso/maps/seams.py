@@ -7,7 +7,7 @@ the tiles of training, so that less of them is border. `benchmarks/seams.py` mea
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from miso.encoders.encoder import Encoder
 from miso.errors import MapError
-from miso.geometry import TileSpec
+from miso.geometry import PatchGrid, TileGrid, TileSpec
+from miso.slides.slide import Slide
 
 Seams = Literal["shifted", "overlap", "wide", "none"]
 Shifts = tuple[tuple[int, int], ...]
@@ -40,6 +41,26 @@ class Windows:
     shifts_px: Shifts = ((0, 0),)
     fade_px: int = 0
     fade_power: float = 2.0
+
+    def grid(self, slide: Slide, patch_px: int) -> TileGrid:
+        """Lay them over a slide."""
+        return TileGrid(
+            patches=PatchGrid(tile=self.spec, patch_px=patch_px),
+            stride_px=self.stride_px,
+            slide_size_px=slide.size_px,
+            slide_mpp=slide.mpp,
+            shifts_px=self.shifts_px,
+        )
+
+    def described(self, patch_px: int) -> dict[str, Any]:
+        """Say in plain JSON how they lie; sizes in tile pixels."""
+        return {
+            "patch_px": patch_px,
+            "window_px": self.spec.size_px,
+            "stride_px": self.stride_px,
+            "passes": len(self.shifts_px),
+            "fade": [self.fade_px, self.fade_power],
+        }
 
 
 def lay_windows(

@@ -1,11 +1,11 @@
-"""Predictions of a Sample's spots: by teachers from whole tiles, by students as means over patches."""
+"""Predictions of a Sample's spots by students: means over patches."""
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.maps.patch_predictor import PatchPredictor
-from miso.models import Checkpoint, PatchModel
+from miso.maps.ensemble import Ensemble
+from miso.models import PatchModel
 from miso.models.standardize import FeatureReference
 from miso.samples import Sample
 
@@ -13,17 +13,14 @@ BATCH = 32
 """Tiles whose patches are predicted at a time."""
 
 
-def pooled_patches(
-    predictor: PatchPredictor[FeatureReference], checkpoint: Checkpoint, sample: Sample
-) -> Float[NDArray[np.float32], "spot gene"]:
-    """Predict the patches of each spot, and pool them as the checkpoint's student does."""
-    assert isinstance(checkpoint.model, PatchModel)
-    weights = checkpoint.model.config.weights(
-        sample.grid, sample.spot_diameter_um, square=sample.square_spots
-    )
+def pooled_patches(students: Ensemble, sample: Sample) -> Float[NDArray[np.float32], "spot gene"]:
+    """Predict each spot from its patches, pooled as the students do; the mean over students."""
+    model = students.first.model
+    assert isinstance(model, PatchModel)
+    weights = model.config.weights(sample.grid, sample.spot_diameter_um, square=sample.square_spots)
     patches = sample.patch_features
     reference, parts = FeatureReference.of_section(patches), []
     for start in range(0, len(patches), BATCH):
         features = np.asarray(patches[start : start + BATCH], dtype=np.float32)
-        parts.append(weights @ predictor.predict_patches(features, reference))  # (spot, gene)
+        parts.append(students.predict_pooled(features, weights, reference))
     return np.concatenate(parts)

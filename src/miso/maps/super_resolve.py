@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from miso.encoders.encoder import Encoder
 from miso.errors import MapError
-from miso.geometry import PatchGrid, TileGrid, TileSpec
+from miso.geometry import TileGrid, TileSpec
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import stamp
 from miso.maps.band import Band, Rows, Weights, WindowValues
 from miso.maps.expression_map import ExpressionMap, open_map
 from miso.maps.header import MapHeader, SlideRecord
 from miso.maps.patch_predictor import PatchFeatures, PatchPredictor
-from miso.maps.seams import Seams, Windows, blending, lay_windows
+from miso.maps.seams import Seams, blending, lay_windows
 from miso.maps.store import MapWriter, existing_map, new_map
 from miso.maps.thumbnail import Thumbnail
 from miso.maps.tiles import Tiles, encode_tiles, reference_tiles
@@ -90,12 +90,9 @@ def super_resolve(
     if batch_size < 1:
         raise MapError(f"batch size {batch_size}: at least one tile has to be encoded at a time")
     windows = lay_windows(encoder, tile, seams, stride_px, passes)
-    out, grid = Path(out), _grid(slide, encoder, windows)
-    found = tissue_mask(slide)
-    mask = found if tissue == "detect" else whole_slide(slide) if tissue == "all" else tissue
-    chosen, known = _choose(model, genes), model.calibration
+    out, grid = Path(out), windows.grid(slide, encoder.patch_px)
     header = MapHeader(
-        genes=chosen,
+        genes=_choose(model, genes),
         units=model.units,
         pitch_um=grid.cell_um,
         raster=grid.raster,
@@ -104,22 +101,18 @@ def super_resolve(
             **(provenance or {}),
             "encoder": encoder.id,
             "tile": asdict(tile),
-            "patch_px": encoder.patch_px,
-            "window_px": windows.spec.size_px,
-            "stride_px": windows.stride_px,
-            "passes": len(windows.shifts_px),
-            "fade": [windows.fade_px, windows.fade_power],
-            "tissue": tissue if isinstance(tissue, str) else mask.fingerprint,
+            **windows.described(encoder.patch_px),
+            "tissue": tissue if isinstance(tissue, str) else tissue.fingerprint,
             **stamp(),
         },
         has_std=std,
         has_novelty=std,
-        grades={gene: grade for gene, grade in model.grades.items() if gene in chosen},
-        calibration=None if known is None else known.of(chosen).to_json(),
     )
     if (made := existing_map(out, header)) is not None:
         log.info("%s is there already and was made the same way: skipped", out)
         return made
+    found = tissue_mask(slide)
+    mask = found if tissue == "detect" else whole_slide(slide) if tissue == "all" else tissue
     tiles = Tiles(slide=slide, grid=grid, index=tissue_tiles(grid, mask))
     if not len(tiles.index):
         raise MapError(f"no tissue found in {slide.path.name!r}; pass --tissue all to map the whole slide")
@@ -127,13 +120,13 @@ def super_resolve(
         encoder=encoder,
         model=model,
         tile_px=tile.size_px,
-        genes=[model.genes.index(gene) for gene in header.genes],
+        genes=header.genes,
         batch=max(batch_size * tile.size_px**2 // windows.spec.size_px**2, 1),
         weights=blending(grid.side, windows.fade_px / grid.cell_px, windows.fade_power),
         std=std,
     )
     reference = painter.look_over(slide, grid, found if found.mask.any() else mask, track)
-    header = replace(header, slide_novelty=_known(model.novelty_of_slide(reference)))
+    header = _vouched(header, model, reference)
     with new_map(out, header, Thumbnail.of(slide), keep=mask.cells(grid.raster)) as writer:
         painter.fill(writer, tiles, reference, track)
     return open_map(out)
@@ -148,7 +141,7 @@ class Painter(Generic[Reference]):
     tile_px
         Side of a training tile, in which novelty is measured.
     genes
-        Which of the model's genes are mapped.
+        Those that are mapped.
     batch
         Windows that are encoded at a time.
     weights
@@ -160,7 +153,7 @@ class Painter(Generic[Reference]):
     encoder: Encoder
     model: PatchPredictor[Reference]
     tile_px: int
-    genes: Sequence[int]
+    genes: tuple[str, ...]
     batch: int
     weights: Weights
     std: bool
@@ -200,8 +193,8 @@ class Painter(Generic[Reference]):
     ) -> Float[NDArray[np.float32], "tile patch plane"]:
         """Genes, and for their spread their second moments, and novelty, of each patch."""
         if not self.std:
-            return self.model.predict_patches(features, reference)[..., self.genes]
-        mean, variance = (m[..., self.genes] for m in self.model.moments(features, reference))
+            return self.model.predict_patches(features, reference, self.genes)
+        mean, variance = self.model.moments(features, reference, self.genes)
         novelty = self._novelty(features, reference)
         return np.concatenate([mean, variance + mean**2, novelty[..., None]], axis=-1)
 
@@ -225,18 +218,15 @@ class Painter(Generic[Reference]):
         return [mean, np.sqrt(np.maximum(second - mean**2, 0)), novelty]
 
 
-def _grid(slide: Slide, encoder: Encoder, windows: Windows) -> TileGrid:
-    return TileGrid(
-        patches=PatchGrid(tile=windows.spec, patch_px=encoder.patch_px),
-        stride_px=windows.stride_px,
-        slide_size_px=slide.size_px,
-        slide_mpp=slide.mpp,
-        shifts_px=windows.shifts_px,
+def _vouched(header: MapHeader, model: PatchPredictor[Reference], reference: Reference) -> MapHeader:
+    """Say what the models know of their limits."""
+    known, novelty = model.calibration, model.novelty_of_slide(reference)
+    return replace(
+        header,
+        grades={gene: grade for gene, grade in model.grades.items() if gene in header.genes},
+        calibration=None if known is None else known.of(header.genes).to_json(),
+        slide_novelty=novelty if math.isfinite(novelty) else None,
     )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _choose(model: PatchPredictor[Reference], genes: Sequence[str] | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -91,14 +91,17 @@ class PatchModel(nn.Module):
             self.register_buffer("programs", torch.zeros(config.factors, n_genes))
 
     def forward(
-        self, features: Float[Tensor, "*batch dim"], reference: FeatureReference | None = None
+        self,
+        features: Float[Tensor, "*batch dim"],
+        reference: FeatureReference | None = None,
+        genes: Int[Tensor, " gene"] | None = None,
     ) -> Float[Tensor, "*batch gene"]:
         """Predict each patch.
 
         `reference` is what the slide's patch features are measured against; without one it is taken from the
-        features given.
+        features given. `genes` are the numbers of those to predict; without them, all.
         """
-        return self.decode(self.mixture(features, reference))
+        return self.decode(self.mixture(features, reference), genes)
 
     def spots(
         self,
@@ -123,6 +126,10 @@ class PatchModel(nn.Module):
         out = out + self.skip(x)
         return F.softplus(out) if self.nonnegative else out
 
-    def decode(self, mixture: Float[Tensor, "*batch factor"]) -> Float[Tensor, "*batch gene"]:
+    def decode(
+        self, mixture: Float[Tensor, "*batch factor"], genes: Int[Tensor, " gene"] | None = None
+    ) -> Float[Tensor, "*batch gene"]:
         """Turn mixtures of programs into genes; linear, so it commutes with any mean over patches."""
-        return mixture @ self.programs if self.config.factors else mixture
+        if not self.config.factors:
+            return mixture if genes is None else mixture[..., genes]
+        return mixture @ (self.programs if genes is None else self.programs[:, genes])

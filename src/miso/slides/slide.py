@@ -121,13 +121,10 @@ class Slide(ABC):
         right, bottom = int(np.ceil(x + width * step)) + margin, int(np.ceil(y + height * step)) + margin
         source = self._read_padded(index, (left, top), (right - left, bottom - top), border="repeated")
         box = (x - left, y - top, x - left + width * step, y - top + height * step)
-        region = np.array(Image.fromarray(source).resize(size_px, Image.Resampling.BICUBIC, box=box))
-        for pixels, start, end in zip(
-            (region.swapaxes(0, 1), region), (x, y), self.levels[index].size_px, strict=True
-        ):
-            center = start + (np.arange(len(pixels)) + 0.5) * step
-            pixels[(center < 0) | (center > end)] = WHITE
-        return region
+        region = np.asarray(Image.fromarray(source).resize(size_px, Image.Resampling.BICUBIC, box=box))
+        level_width, level_height = self.levels[index].size_px
+        off = _off(y, height, step, level_height)[:, None] | _off(x, width, step, level_width)
+        return np.where(off[..., None], np.uint8(WHITE), region) if off.any() else region
 
     def read_level(self, origin_xy: tuple[int, int], size_px: tuple[int, int], level: int) -> RGB:
         """Copy a level's own pixels, white where they lie off the slide.
@@ -208,3 +205,9 @@ class Slide(ABC):
         resolution = str(self._resolution) if self._resolution else "resolution unknown"
         width, height = self.size_px
         return f"{type(self).__name__}({self.path.name!r}, {width} × {height} px, {resolution})"
+
+
+def _off(start: float, count: int, step: float, end: int) -> NDArray[np.bool_]:
+    """Which of `count` pixels along an axis have their centres off a level that is `end` pixels long."""
+    center = start + (np.arange(count) + 0.5) * step
+    return np.asarray((center < 0) | (center > end))

@@ -13,6 +13,7 @@ from torch import Tensor
 from miso.models.miso import standardized
 from miso.models.ridge import Linear, Moments
 from miso.models.surroundings import neighbor_mean
+from miso.training.levels import levels_of
 from miso.training.linear import Inputs, fit_ridge, fit_ridges
 from miso.training.sections import Section
 
@@ -76,13 +77,7 @@ def _predictor(linear: Linear, inputs: Inputs) -> Predict:
 
 
 def _mean(sections: Iterable[Section]) -> Predict:
-    """Each gene's mean over the spots that have a value; 0 where none has."""
-    total, count = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    for section in sections:
-        y = section.y.cpu()
-        total = total + y.nansum(0, dtype=torch.float64)
-        count = count + (~y.isnan()).sum(0)
-    mean = (total / count.clamp(min=1)).float().numpy()
+    mean = levels_of(sections).mean.float().numpy()
     return lambda section: np.tile(mean, (len(section.y), 1))
 
 

@@ -20,16 +20,14 @@ class Levels:
         Over the spots that have a value; 0 where none has.
     scale
         Spread about the sections' own means.
-    spots, measured, names, patients
-        Of each section: how many spots, which genes, and whose it is.
+    spots, measured
+        Of each section: how many spots, and which genes.
     """
 
     mean: Float[Tensor, " gene"]
     scale: Float[Tensor, " gene"]
     spots: Float[Tensor, " section"]
     measured: Bool[Tensor, "section gene"]
-    names: list[str]
-    patients: list[str]
 
     def scaled(self, section: Section) -> Float[Tensor, "spot gene"]:
         """Return a section's targets about their means there, each gene scaled; 0 where one lacks."""
@@ -39,15 +37,13 @@ class Levels:
 def levels_of(sections: Iterable[Section]) -> Levels:
     """Pass over sections."""
     total = count = square = torch.zeros(1, dtype=torch.float64)
-    spots, measured, names, patients = [], [], [], []
+    spots, measured = [], []
     for section in sections:
         y = section.y.cpu()
         total, count = total + y.nansum(0, dtype=torch.float64), count + (~y.isnan()).sum(0)
         square = square + _centred(section).square_().sum(0)
         spots.append(float(len(y[section.spots])))
         measured.append(section.measured.cpu())
-        names.append(section.name)
-        patients.append(section.patient)
     of_each, there = torch.tensor(spots, dtype=torch.float64), torch.stack(measured)
     degrees = (of_each @ there.double() - 1).clamp(min=1)
     return Levels(
@@ -55,8 +51,6 @@ def levels_of(sections: Iterable[Section]) -> Levels:
         scale=(square / degrees).sqrt().clamp(min=1e-6),
         spots=of_each,
         measured=there,
-        names=names,
-        patients=patients,
     )
 
 

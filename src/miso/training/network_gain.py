@@ -15,12 +15,14 @@ from torch import Tensor
 
 from miso.models.miso import MisoModel
 from miso.training.loop import HERE, Host, Plan, train_epochs
-from miso.training.program_ridge import PARTS, parts_of
+from miso.training.program_ridge import parts_of
 from miso.training.section_loss import Goal
 from miso.training.sections import Section, names_and_patients
 from miso.training.shrinkage import best_factor
 from miso.training.snapshot import Best
 
+ENOUGH = 5
+"""Validation patients that are left out, all at once, instead of each section in turn."""
 CHANCE, ERRORS = 2.0, 6.0
 """Standard errors that a program has to gain by networks for an epoch to count, and for them to be added. It
 is more than a line has to (`program_ridge.ERRORS`): the best of many epochs gains something by chance, and
@@ -65,7 +67,7 @@ def choose_gain(
         What the networks are to say of a section.
     """
     parts = _left_out(*names_and_patients(sections), n_val)
-    if not parts:
+    if not parts or not plan.epochs:
         return NetworkGain(epochs=0, gain=torch.zeros_like(goal(0, sections[0])[0]))
     proofs = []
     for number, part in enumerate(parts, 1):
@@ -83,7 +85,7 @@ def choose_gain(
             host=host,
         )
         proofs.append(best)
-    return _decide(proofs, _variances(goal, sections, parts))
+    return _decide(proofs)
 
 
 def shuffled(indices: Sequence[int], order: torch.Generator) -> list[int]:
@@ -95,7 +97,7 @@ def _left_out(names: Sequence[str], patients: Sequence[str], n_val: int) -> list
     """Numbers of the sections that are left out together; none where there is only one part."""
     units = [patient or name for patient, name in zip(patients, names, strict=True)]
     first_val = len(units) - n_val
-    if len(set(units[first_val:])) >= PARTS:
+    if len(set(units[first_val:])) >= ENOUGH:
         return [list(range(first_val, len(units)))]
     numbers = parts_of(names, patients)
     parts = [[i for i, number in enumerate(numbers) if number == part] for part in range(max(numbers) + 1)]
@@ -106,7 +108,7 @@ def _left_out(names: Sequence[str], patients: Sequence[str], n_val: int) -> list
 def _judge(
     model: MisoModel, goal: Goal, sections: Sequence[Section], part: Sequence[int]
 ) -> tuple[float, list[float]]:
-    """Return what networks gain beyond chance, over all programs; and p·c and |p|² of each program."""
+    """Return what networks gain beyond chance, over all programs; p·c, |p|², |c|² of each, and the spots."""
     along = square = missing = torch.zeros(1)
     spots = 0
     for index in part:
@@ -116,27 +118,17 @@ def _judge(
         along, square = along + (said * missed).sum(0).cpu(), square + said.square().sum(0).cpu()
         missing, spots = missing + missed.square().sum(0).cpu(), spots + len(missed)
     beyond = best_factor(along, square)[1] - CHANCE**2 * missing / max(spots, 1)
-    return float(beyond.clamp(min=0).sum()), [*along.tolist(), *square.tolist()]
+    return float(beyond.clamp(min=0).sum()), [*along.tolist(), *square.tolist(), *missing.tolist(), spots]
 
 
-def _variances(
-    goal: Goal, sections: Sequence[Section], parts: Sequence[Sequence[int]]
-) -> Float[Tensor, " program"]:
-    """Variance of what the linear part misses of each program."""
-    square, rows = torch.zeros(1), 0
-    for index in (index for part in parts for index in part):
-        missed = goal(index, sections[index])[sections[index].spots]
-        square, rows = square + missed.square().sum(0).cpu(), rows + len(missed)
-    return square / max(rows, 1)
-
-
-def _decide(proofs: Sequence[Best], variances: Float[Tensor, " program"]) -> NetworkGain:
+def _decide(proofs: Sequence[Best]) -> NetworkGain:
     """Take the epoch, one for all parts, at which what is proven over all of them gains most."""
-    epochs = min((len(best.told) for best in proofs), default=0)
-    told = torch.tensor([best.told[:epochs] for best in proofs]).sum(0)  # (epoch, 2 programs)
-    factor, gained = best_factor(*told.view(epochs, 2, len(variances)).unbind(1))
-    proven = gained > ERRORS**2 * variances
+    epochs = min(len(best.told) for best in proofs)
+    told = torch.tensor([best.told[:epochs] for best in proofs]).sum(0)  # (epoch, 3 programs + 1)
+    along, square, missing = told[:, :-1].reshape(epochs, 3, -1).unbind(1)
+    factor, gained = best_factor(along, square)
+    proven = gained > ERRORS**2 * missing / told[:, -1:].clamp(min=1)
     if not proven.any():
-        return NetworkGain(epochs=0, gain=torch.zeros(len(variances)))
+        return NetworkGain(epochs=0, gain=torch.zeros(missing.shape[1]))
     best = int((gained * proven).sum(1).argmax())
     return NetworkGain(epochs=best + 1, gain=torch.where(proven[best], factor[best], 0.0))

@@ -23,7 +23,7 @@ from miso.models.ridge import Linear, Moments
 from miso.training.levels import Levels, levels_of
 from miso.training.linear import Inputs
 from miso.training.principal_axes import principal_axes
-from miso.training.sections import Section
+from miso.training.sections import Section, names_and_patients
 from miso.training.shrinkage import choose, ridges
 
 MOST_PROGRAMS = 128
@@ -103,7 +103,7 @@ def fit_programs(
     profiles = principal_axes(
         lambda: (levels.scaled(s) for s in sections), levels.spots, levels.measured, most
     )
-    seen = _Seen(levels, parts_of(levels.names, levels.patients), profiles, inputs)
+    seen = _Seen(levels, parts_of(*names_and_patients(sections)), profiles, inputs)
     n_inputs = max(sights) if sights else inputs(sections[0]).shape[1]
     best = max(_fits(sections, seen, n_inputs, sights or (n_inputs,), errors), key=lambda fit: fit.gained)
     programs, sight = (profiles * levels.scale).float(), len(best.weight)
