@@ -24,6 +24,7 @@ from miso.verbs import (
     share,
     super_resolve,
     train,
+    view,
 )
 
 USERS_FAULT, OUR_FAULT, INTERRUPTED = 2, 1, 130
@@ -55,6 +56,7 @@ VERBS = (
     predict,
     super_resolve,
     plot,
+    view,
     export,
     benchmark,
     share,

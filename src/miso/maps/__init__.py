@@ -1,7 +1,5 @@
 """Maps of expression over a slide: made tile by tile, kept as Zarr, drawn over the tissue."""
 
-from miso.maps.expression_map import ExpressionMap, open_map
-from miso.maps.loading import from_pretrained, load
-from miso.maps.predictor import Predictor
+import lazy_loader
 
-__all__ = ["ExpressionMap", "Predictor", "from_pretrained", "load", "open_map"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

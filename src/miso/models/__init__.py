@@ -1,7 +1,5 @@
 """Models of expression: the MISO teacher over spots, the student over patches, and their checkpoints."""
 
-from miso.models.checkpoint import Checkpoint, load_checkpoint
-from miso.models.miso import MisoConfig, MisoModel
-from miso.models.patch import PatchConfig, PatchModel
+import lazy_loader
 
-__all__ = ["Checkpoint", "MisoConfig", "MisoModel", "PatchConfig", "PatchModel", "load_checkpoint"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

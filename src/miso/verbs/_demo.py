@@ -80,10 +80,22 @@ def walk(out: Path, seed: int) -> None:
         pictures = _draw(places, maps)
     _report(out, {**teachers, **students}, scores, times)
     console.tell("pictures:\n" + "\n".join(f"  {picture}" for picture in pictures))
-    name, first = next(iter(maps.items()))
-    console.tell(
-        f"draw another gene: miso plot {first.path} --gene {SHOWN[1]} --out {SHOWN[1]}.png   (section {name})"
+    section, first = next(iter(maps.items()))
+    console.tell(f"draw another gene: {console.program()} plot {first.path} --gene EPCAM --out EPCAM.png")
+    console.tell(f"pan over it in the browser: {_view(places, section, first)}")
+
+
+def _view(places: Places, section: str, map_: ExpressionMap) -> str:
+    """Say how to look at a section with all that is known of it."""
+    predicted = places.out / "runs" / "miso" / "predictions" / f"{section}.h5ad"
+    return (
+        f"{console.program()} view {_slide(places, section)} --map {map_.path} "
+        f"--sample {places.samples / section} --sample {predicted}"
     )
+
+
+def _slide(places: Places, section: str) -> Path:
+    return places.cohort / "images" / "HE" / f"{section}.jpg"
 
 
 def _held_out(places: Places) -> list[str]:
@@ -93,8 +105,8 @@ def _held_out(places: Places) -> list[str]:
 
 def _maps(places: Places) -> Iterator[tuple[str, ExpressionMap]]:
     for name in _held_out(places):
-        slide = places.cohort / "images" / "HE" / f"{name}.jpg"
-        yield name, map_slide(places.out / "runs" / "patch", slide, places.out / "maps" / f"{name}.zarr")
+        out = places.out / "maps" / f"{name}.zarr"
+        yield name, map_slide(places.out / "runs" / "patch", _slide(places, name), out)
 
 
 def _truth(places: Places, section: str) -> Truth:

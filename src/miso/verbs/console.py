@@ -1,9 +1,11 @@
 """What a command shows while it works: lines, progress bars and tables, on stderr if no result."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console, JustifyMethod
@@ -66,6 +68,13 @@ def show_table(title: str, columns: list[str], rows: Iterable[tuple[str, ...]]) 
     for row in rows:
         table.add_row(*row)
     out.print(table)
+
+
+def program() -> str:
+    """How this program is called from here: `miso` where that finds it, or else its path."""
+    path = Path(sys.argv[0])
+    found = shutil.which("miso")
+    return "miso" if path.name != "miso" or (found and Path(found).samefile(path)) else str(path)
 
 
 def number(value: float | None, digits: int = 3) -> str:

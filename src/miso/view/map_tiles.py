@@ -1,0 +1,141 @@
+"""The planes of a map as tiles of numbers, float32: level 0 has one a cell, each next level half as many."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from miso.errors import MapError
+from miso.maps import ExpressionMap
+from miso.view.bounded import BoundedCache
+
+TILE = 256
+SAMPLED = 1 << 20
+"""Cells that percentiles are taken of, at most, spread evenly."""
+STRIP_CELLS = 1 << 22
+CACHED_BYTES = 128 << 20
+"""Of coarser levels, over all planes."""
+
+Plane = Float[NDArray[np.float32], "row col"]
+SPREAD, NOVELTY = "s", "n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pyramid:
+    """The coarser levels of a plane (from level 1 on), and the percentiles 0 to 100 of its seen cells."""
+
+    levels: tuple[Plane, ...]
+    percentiles: tuple[float, ...]
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return sum(level.nbytes for level in self.levels) + 1024
+
+
+class MapTiles:
+    """The tiles of one map; planes are called `0` … by gene, `s0` … for its spread, and `n` for novelty."""
+
+    def __init__(self, map_: ExpressionMap) -> None:
+        self.map = map_
+        self.shapes = _shapes(map_.raster.shape)
+        self._pyramids = BoundedCache[Pyramid](CACHED_BYTES, lambda pyramid: pyramid.bytes)
+
+    @property
+    def planes(self) -> list[str]:
+        """Names of all planes."""
+        genes = range(len(self.map))
+        spread = [f"{SPREAD}{gene}" for gene in genes] if self.map.std_values is not None else []
+        return [*map(str, genes), *spread, *([NOVELTY] if self.map.novelty_values is not None else [])]
+
+    def tile(self, plane: str, level: int, column: int, row: int) -> bytes | None:
+        """Return a tile as little-endian float32, row by row, or None where there is none."""
+        if (stored := self._stored(plane)) is None or not 0 <= level < len(self.shapes):
+            return None
+        n_rows, n_columns = self.shapes[level]
+        if not (0 <= row * TILE < n_rows and 0 <= column * TILE < n_columns):
+            return None
+        rows = slice(row * TILE, min((row + 1) * TILE, n_rows))
+        columns = slice(column * TILE, min((column + 1) * TILE, n_columns))
+        if level == 0:
+            return _bytes(self._read(*stored, rows, columns))
+        return _bytes(self._pyramid(plane).levels[level - 1][rows, columns])
+
+    def percentiles(self, plane: str) -> tuple[float, ...] | None:
+        """Return percentiles 0 to 100 of what was seen; none if nothing was, None without such a plane."""
+        return None if self._stored(plane) is None else self._pyramid(plane).percentiles
+
+    def _stored(self, plane: str) -> tuple[zarr.Array[Any], int] | None:
+        """Find the array that holds a plane, and its number there."""
+        if plane == NOVELTY:
+            return None if self.map.novelty_values is None else (self.map.novelty_values, 0)
+        array = self.map.std_values if plane.startswith(SPREAD) else self.map.values
+        number = plane.removeprefix(SPREAD)
+        if array is None or not (number.isascii() and number.isdecimal()) or len(number) > 6:
+            return None
+        if (index := int(number)) >= len(self.map) or str(index) != number:
+            return None
+        return array, index if self.map.kept is None else self.map.kept[index]
+
+    def _read(self, array: zarr.Array[Any], index: int, rows: slice, columns: slice) -> Plane:
+        try:
+            return np.asarray(array[index, rows, columns], dtype=np.float32)
+        except (OSError, RuntimeError, ValueError) as err:
+            raise MapError(f"map {self.map.path} is damaged: {err}; make it again") from err
+
+    def _pyramid(self, plane: str) -> Pyramid:
+        return self._pyramids.get(plane, lambda: self._built(plane))
+
+    def _built(self, plane: str) -> Pyramid:
+        """Pass over a plane once, some rows at a time."""
+        stored = self._stored(plane)
+        assert stored is not None
+        n_rows, n_columns = self.shapes[0]
+        height = max(STRIP_CELLS // n_columns // 2 * 2, 2)
+        every = math.ceil(n_rows * n_columns / SAMPLED)
+        halves, sampled = [], []
+        for top in range(0, n_rows, height):
+            strip = self._read(*stored, slice(top, min(top + height, n_rows)), slice(0, n_columns))
+            halves.append(halved(strip))
+            sampled.append(strip.ravel()[top * n_columns % every :: every])
+        levels = [np.concatenate(halves)] if len(self.shapes) > 1 else []
+        while len(levels) < len(self.shapes) - 1:
+            levels.append(halved(levels[-1]))
+        return Pyramid(levels=tuple(levels), percentiles=_percentiles(sampled))
+
+
+def halved(plane: Plane) -> Plane:
+    """Return means of 2 × 2 cells, of those seen among them; sizes are rounded up."""
+    rows, columns = plane.shape
+    whole = np.pad(plane, ((0, rows % 2), (0, columns % 2)), constant_values=np.nan)
+    blocks = whole.reshape(whole.shape[0] // 2, 2, whole.shape[1] // 2, 2)
+    seen = np.isfinite(blocks)
+    count = seen.sum(axis=(1, 3))
+    total = np.where(seen, blocks, 0).sum(axis=(1, 3))
+    means = np.full(count.shape, np.nan, dtype=np.float32)
+    np.divide(total, count, out=means, where=count > 0, casting="same_kind")
+    return means
+
+
+def _shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """(rows, columns) of each level, until one fits into a tile."""
+    shapes = [shape]
+    while max(shapes[-1]) > TILE:
+        rows, columns = shapes[-1]
+        shapes.append((math.ceil(rows / 2), math.ceil(columns / 2)))
+    return tuple(shapes)
+
+
+def _percentiles(sampled: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
+    values = np.concatenate(sampled)
+    values = values[np.isfinite(values)]
+    return tuple(np.percentile(values, np.arange(101)).tolist()) if len(values) else ()
+
+
+def _bytes(plane: Plane) -> bytes:
+    return np.ascontiguousarray(plane, dtype="<f4").tobytes()

@@ -1,0 +1,118 @@
+"""`miso view` serves what it is told to, opens the browser only on this machine, and writes a folder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from miso.geometry import Raster
+from miso.maps.header import MapHeader, SlideRecord
+from miso.maps.store import new_map
+from miso.maps.thumbnail import Thumbnail
+from miso.slides import Slide
+from miso.verbs import _view as module
+from miso.view.listen import Listener
+
+Run = Callable[..., tuple[int, str, str]]
+Served = list[tuple[Starlette, Listener, list[str]]]
+
+
+@pytest.fixture
+def slide_and_map(save: Callable[..., Slide], tmp_path: Path) -> tuple[Path, Path]:
+    with save(np.full((320, 480, 3), 255, np.uint8)) as slide:
+        header = MapHeader(
+            genes=("KRT8", "CD3D"),
+            units="counts per spot",
+            pitch_um=8,
+            raster=Raster.over(slide.size_px, 16),
+            slide=SlideRecord.of(slide),
+            provenance={},
+        )
+        keep = np.ones((20, 30), np.bool_)
+        with new_map(tmp_path / "m.zarr", header, Thumbnail.of(slide), keep) as writer:
+            writer.put(0, [np.ones((2, 20, 30), np.float32)])
+        return slide.path, tmp_path / "m.zarr"
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    """What would be served, and the pages that the browser would be opened on."""
+    found: Served = []
+
+    def serve(app: Starlette, listener: Listener, started: Callable[[], None]) -> None:
+        opened: list[str] = []
+        monkeypatch.setattr(module.webbrowser, "open", opened.append)
+        started()
+        listener.socket.close()
+        found.append((app, listener, opened))
+
+    monkeypatch.setattr(module, "serve", serve)
+    return found
+
+
+def test_on_this_machine_the_browser_opens_and_no_token_is_asked_for(
+    run_miso: Run, slide_and_map: tuple[Path, Path], served: Served
+) -> None:
+    slide, map_ = slide_and_map
+    code, _, err = run_miso("view", slide, "--map", map_, "--port", "0")
+    assert code == 0
+    ((app, listener, opened),) = served
+    assert opened == [listener.url]
+    assert f"{slide.name} is at {listener.url} " in err
+    scene = TestClient(app, base_url=listener.url).get("scene.json").json()
+    assert scene["maps"][0]["genes"] == ["KRT8", "CD3D"]
+
+
+def test_beyond_this_machine_a_token_is_made_and_no_browser_opened(
+    run_miso: Run, slide_and_map: tuple[Path, Path], served: Served
+) -> None:
+    code, _, err = run_miso("view", slide_and_map[0], "--mpp", "0.5", "--host", "0.0.0.0", "--port", "0")
+    assert code == 0
+    ((app, _, opened),) = served
+    assert opened == []
+    assert "it is not encrypted on its way" in err
+    token = err.split("?token=")[1].split()[0]
+    assert len(token) >= 32
+    client = TestClient(app, base_url="http://node7:1")
+    assert client.get("/scene.json").status_code == 403
+    assert client.get(f"/scene.json?token={token}").status_code == 200
+
+
+def test_an_export_is_a_folder_and_is_not_written_over(
+    run_miso: Run, slide_and_map: tuple[Path, Path], tmp_path: Path
+) -> None:
+    slide, map_ = slide_and_map
+    words = ("view", slide, "--map", map_, "--genes", "CD3D", "--export", tmp_path / "site")
+    code, _, err = run_miso(*words)
+    assert code == 0
+    assert "look at it with: python -m http.server --directory" in err
+    scene = json.loads((tmp_path / "site" / "scene.json").read_text())
+    assert scene["maps"][0]["genes"] == ["CD3D"]
+    assert (tmp_path / "site" / "index.html").is_file()
+    code, _, err = run_miso(*words)
+    assert (code, "is there already; remove it or choose another --export" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("none.jpg",), "none.jpg"),
+        (("{slide}",), "pass --mpp"),
+        (("{slide}", "--map", "none.zarr"), "no map at none.zarr"),
+        (("{slide}", "--map", "{map}", "--genes", "CD3"), "did you mean 'CD3D'"),
+        (("{slide}", "--mpp", "0.5", "--sample", "nowhere"), "nowhere"),
+        (("{slide}", "--mpp", "0.5", "--host", "192.0.2.1"), "try another --port or --host"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_a_line(
+    run_miso: Run, slide_and_map: tuple[Path, Path], served: Served, words: tuple[str, ...], why: str
+) -> None:
+    slide, map_ = slide_and_map
+    code, _, err = run_miso("view", *(word.format(slide=slide, map=map_) for word in words))
+    assert (code, served) == (2, [])
+    assert why in err
+    assert err.count("\n") == 1
