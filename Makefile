@@ -8,7 +8,7 @@ INSTALL = $(PYTHON) tools/install.py $(if $(TORCH),--torch="$(TORCH)")
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install dev demo test lint types layers unit format clean
+.PHONY: help install dev demo test docs lint types layers unit format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
@@ -47,10 +47,15 @@ layers: dev ## imports point down
 unit: dev ## pytest, on all cores
 	$(BIN)/pytest -n auto --dist loadfile
 
+docs: dev ## the documentation, into site/; look at it with: python -m http.server --directory site
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c .venv/constraints.txt --group docs
+	$(BIN)/python tools/commands_page.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: dev ## let ruff put the format right
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean: ## remove .venv/, caches and what the demo wrote
-	rm -rf .venv miso-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv miso-demo site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,9 @@
 
 The slide is mirrored from the densest 2,500 px of the HER2ST sections, as in `pyramids.py`, at 0.5 µm/px; the
 map over it holds smooth noise, with its spread. Tiles of both are asked for at random over all levels, as
-often from each level as panning and zooming would: `cold` for the first time, `warm` once more. Then so many
-clients ask for runs of neighbouring tiles at once.
+often from each level as panning and zooming would: `cold` for the first time, `warm` once more. Then 16
+clients ask at once. The first view is what a browser takes from the address to the last tile of a window of
+1400 × 900 px, its own start left out; it needs playwright and Chromium.
 
     .venv/bin/python benchmarks/view.py --data her2st-download --work work
 """
@@ -13,6 +14,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -27,6 +29,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from playwright.sync_api import sync_playwright
 
 from miso.geometry import Raster
 from miso.maps.header import MapHeader, SlideRecord
@@ -87,7 +90,7 @@ def study(slide: Path, map_: Path) -> dict[str, Any]:
     """Start the server, ask it, and stop it."""
     began = time.perf_counter()
     with served(slide, map_) as (process, url):
-        up = time.perf_counter() - began
+        up, first_view = time.perf_counter() - began, seen_after(url)
         with httpx.Client(base_url=url) as client:
             scene = client.get("scene.json").json()
             chosen = {"slide": slide_tiles(scene), "map": map_tiles(scene)}
@@ -101,10 +104,28 @@ def study(slide: Path, map_: Path) -> dict[str, Any]:
     peak = re.search(r"VmHWM:\s+(\d+)", status)
     return {
         "up_s": round(up, 2),
+        "first_view_s": first_view,
         "ms": {name: summary(each) for name, each in timings.items()},
         "together": many,
         "peak_mib": int(peak[1]) // 1024 if peak else None,
     }
+
+
+def seen_after(url: str) -> float | None:
+    """Seconds until a browser has all that its first view shows; None without one."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        return None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page, last = browser.new_page(viewport={"width": 1400, "height": 900}), [0.0]
+        page.on("requestfinished", lambda _: last.append(time.perf_counter()))
+        began = time.perf_counter()
+        page.goto(url)
+        page.wait_for_selector("html[data-ready=yes]", state="attached")
+        page.wait_for_load_state("networkidle")
+        browser.close()
+    return round(max(last) - began, 2)
 
 
 @contextmanager
@@ -204,6 +225,7 @@ def show(figures: dict[str, Any]) -> None:
         ["", ""],
         [
             ("up after, s", f"{figures['up_s']:.1f}"),
+            ("first view after, s", str(figures["first_view_s"])),
             ("tiles/s with all clients", f"{many['tiles_per_s']:.0f}"),
             ("errors", str(many["errors"])),
             ("peak memory, MiB", str(figures["peak_mib"])),

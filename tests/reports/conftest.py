@@ -1,8 +1,12 @@
 """Finished runs made by hand: Samples of counts with known structure, predictions, and a table of scores."""
 
+import hashlib
 import json
+import re
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from functools import partial
+from html.parser import HTMLParser
 from pathlib import Path
 
 import anndata
@@ -114,6 +118,60 @@ def write_run_in(
     (run.path / "splits.json").write_text(json.dumps(splits))
     pd.concat(tables, ignore_index=True).to_parquet(run.path / "metrics.parquet", index=False)
     return run.path
+
+
+class PageReader(HTMLParser):
+    """Collects tags, attributes that could load or run something, and the text as a browser shows it."""
+
+    LOADING = ("src", "href", "srcset", "data", "action", "background", "poster", "xlink:href", "formaction")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags, self.loads, self.active, self.text = list[str](), list[str](), list[str](), ""
+        self.policy, self.inside = "", dict[str, str]()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value or "" for name, value in attrs if name in self.LOADING]
+        self.active += [name for name, _ in attrs if name.startswith("on") or name == "style"]
+        if ("http-equiv", "Content-Security-Policy") in attrs:
+            self.policy = dict(attrs)["content"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " " if tag in ("td", "th") else ""
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] in ("style", "script") and self.tags[-1] not in self.inside:
+            self.inside[self.tags[-1]] = data
+        else:
+            self.text += data
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[str], PageReader]:
+    """Read a page after checking that it loads nothing and runs nothing but its own script."""
+
+    def read(page: str) -> PageReader:
+        reader = PageReader(page)
+        assert all(link.startswith(("data:image/", "#")) for link in reader.loads)
+        bare = re.sub(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+", "", page)
+        assert "://" not in bare
+        assert "url(" not in bare
+        assert "@import" not in bare
+        assert (reader.tags.count("script"), reader.tags.count("style"), reader.active) == (1, 1, [])
+        assert not {"link", "iframe", "object", "embed", "base", "form", "video", "audio"} & set(reader.tags)
+        hashes = {
+            name: b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            for name, text in reader.inside.items()
+        }
+        assert reader.policy == (
+            f"default-src 'none'; img-src data:; style-src 'sha256-{hashes['style']}'; "
+            f"script-src 'sha256-{hashes['script']}'; base-uri 'none'; form-action 'none'"
+        )
+        return reader
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,9 @@ def test_one_command_makes_a_sample_and_another_keeps_it(run_miso: Run, words, t
     assert sample.adata.var["gene_id"].str.startswith("ENSG").all()
     assert {"total_counts", "pct_counts_mt", "tissue_share", "sharpness", "reason"} <= set(sample.adata.obs)
     assert width_of(tmp_path / "A1" / "alignment.png") > 500
+    page = tmp_path / "A1" / "report.html"
+    assert "lattice pitch of 100 µm" in page.read_text()
+    assert not list(tmp_path.glob("*.html"))  # it stays in the folder that was asked for
     assert "already there" in run_miso(*words, "--patient", "P1")[2]
     code, out, _ = run_miso("inspect", tmp_path / "A1", "--json")
     assert code == 0

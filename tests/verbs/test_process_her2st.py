@@ -67,7 +67,8 @@ def test_every_section_becomes_a_sample_and_nothing_else_changes(folder, miso):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     code, lines = miso("process-her2st", "--path-dataset", folder, *OPTIONS)
     assert code == 0
-    assert [line[:3] for line in lines] == ["A1:", "B1:", "C1:"]
+    assert [line[:3] for line in lines[:-1]] == ["A1:", "B1:", "C1:"]
+    assert lines[-1] == f"look at her2st: {folder / 'processed_data' / 'report.html'}"
     assert re.search(
         r"A1: HER2ST .*; \d+ spots, 10 genes, 0\.5\d* µm/px \(lattice .*\); 2 of \d+ selected spots have no ",
         lines[0],
@@ -100,6 +101,26 @@ def test_the_second_time_it_says_that_all_is_there(folder, miso):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
 
 
+def test_the_page_is_written_again_when_a_section_was_added(folder, miso):
+    page = folder / "processed_data" / "report.html"
+    miso("process-her2st", "--path-dataset", folder, "--samples", "A1", *OPTIONS)
+    assert 'id="section-1"' not in page.read_text()
+    assert "not processed" in page.read_text()
+    miso("process-her2st", "--path-dataset", folder, *OPTIONS)
+    assert 'id="section-2"' in page.read_text()
+    assert "not processed" not in page.read_text()
+
+
+def test_a_file_of_the_users_own_is_not_written_over_by_the_page(folder, miso):
+    page = folder / "processed_data" / "report.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    code, lines = miso("process-her2st", "--path-dataset", folder, "--samples", "A1", *OPTIONS)
+    assert code == 0
+    assert page.read_text() == "mine"
+    assert "no page of her2st was written" in lines[-1]
+
+
 @pytest.mark.parametrize("dashes", [True, False], ids=["dashes", "underscores"])
 def test_options_are_taken_with_dashes_and_with_underscores(folder, miso, dashes):
     options = ["--path-dataset", str(folder), "--samples", "B1", "--encoder", "stain", "--tile-size", "64"]
@@ -122,10 +143,12 @@ def test_one_bad_section_of_three_is_reported_and_the_others_are_done(folder, mi
     code, lines = miso("process-her2st", "--path-dataset", folder, *OPTIONS)
     assert code == 3
     assert "B1: FAILED 'B1.jpg' is truncated or damaged" in lines[1]
-    assert "1 of 3 sections failed" in lines[-1]
-    assert "again with --samples B1" in lines[-1]
+    assert "1 of 3 sections failed" in lines[-2]
+    assert "again with --samples B1" in lines[-2]
     out = folder / "processed_data"
-    assert {path.name for path in out.iterdir()} == {"A1", "C1", "run_report.json"}
+    assert {path.name for path in out.iterdir()} == {"A1", "C1", "run_report.json", "report.html"}
+    page = (out / "report.html").read_text()
+    assert "&#39;B1.jpg&#39; is truncated or damaged" in page
     report = json.loads((out / "run_report.json").read_text())
     assert [(unit["unit"], unit["state"]) for unit in report] == [
         ("A1", "done"),
@@ -306,7 +329,7 @@ def test_a_run_that_is_killed_outright_leaves_no_sample_and_the_next_ends_the_sa
     monkeypatch.setattr(extract, "SHARD", 4)
     monkeypatch.setattr(extract, "BATCH", 4)
     assert miso(*words)[0] == 0
-    assert {path.name for path in out.iterdir()} == {"A1"}
+    assert {path.name for path in out.iterdir()} == {"A1", "report.html"}
     resumed = open_cohort(out).samples["A1"].adata.obsm["tile_features"]
     shutil.rmtree(out)
     assert miso(*words)[0] == 0

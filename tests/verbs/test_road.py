@@ -79,6 +79,10 @@ def test_every_stage_leaves_its_files(road: Path) -> None:
         assert (road / run / "repeat_0_fold_0/checkpoint/model.safetensors").is_file()
         assert (road / run / "predictions/C1.h5ad").is_file()
     labels = miso.open_sample(road / "her2st/processed_data/A1").labels("pseudolabels")
+    assert "Samples: her2st" in (road / "her2st/processed_data/report.html").read_text()
+    page = (road / "C1.html").read_text()
+    assert "Map: C1.zarr" in page
+    assert page.count('alt="Map of ') == len(GENES)
     assert (labels.folds, labels.teachers) == ([0], "fold")
     assert miso.open_sample(road / "her2st/processed_data/C1").label_sets == []
     assert set(json.loads((road / "students/summary.json").read_text())) == {"patch"}
@@ -130,11 +134,12 @@ def test_predictions_of_a_held_out_section_are_those_of_the_run(road: Path) -> N
 
 
 def test_super_resolving_again_is_a_skip(road: Path, run_miso: Run) -> None:
-    before = stamps(road / "C1.zarr")
+    before, page = stamps(road / "C1.zarr"), (road / "C1.html").stat().st_mtime_ns
     code, _, err = run_miso(*super_resolve(road, "C1.zarr", "--genes", "ERBB2,KRT8", "--stride", 112))
     assert code == 0
     assert "held it out" in err
     assert stamps(road / "C1.zarr") == before
+    assert (road / "C1.html").stat().st_mtime_ns == page
 
 
 def test_another_map_under_the_same_name_is_refused(road: Path, run_miso: Run) -> None:
@@ -169,7 +174,7 @@ def test_a_region_is_mapped_in_cells_of_half_a_patch_and_says_what_it_knows(
     (road / "drawn.geojson").write_text(
         json.dumps({"type": "Polygon", "coordinates": [np.asarray(ring).tolist()]})
     )
-    words = ("--genes", "KRT8", "--region", road / "drawn.geojson")
+    words = ("--genes", "KRT8", "--region", road / "drawn.geojson", "--no-report")
     code, out, err = run_miso(*super_resolve(road, "region.zarr", *words))
     assert code == 0
     assert "cells of 4 µm" in out + err
@@ -182,6 +187,7 @@ def test_a_region_is_mapped_in_cells_of_half_a_patch_and_says_what_it_knows(
     assert (rows[0] * step, (rows[-1] + 1) * step) == pytest.approx((y - 100, y + 60), abs=2 * step)
     assert made.std("KRT8") is not None
     assert made.grades["KRT8"]
+    assert not (road / "region.html").exists()
 
 
 def test_a_region_that_lies_elsewhere_is_refused(road: Path, run_miso: Run) -> None:

@@ -68,7 +68,7 @@ def walked(
 def samples_of(walked: tuple[str, Path]) -> list[Sample]:
     layout, at = walked
     folder = at / "vendor/processed_data" if layout == "her2st" else at / "samples"
-    return [miso.open_sample(path) for path in sorted(folder.iterdir())]
+    return [miso.open_sample(path.parent) for path in sorted(folder.glob("*/sample.json"))]
 
 
 def test_the_held_out_patient_is_scored(walked: tuple[str, Path]) -> None:

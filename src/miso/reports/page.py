@@ -1,31 +1,28 @@
-"""The page of a benchmark: one HTML file that loads nothing, everything from outside shown as text."""
+"""The page of a benchmark: boards, tables, violins, genes beside what was measured; all text escaped."""
 
 import base64
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
-from miso.launch.provenance import flatten, stamp
+from miso.launch.provenance import flatten
 from miso.reports.benchmark import Benchmark, BoardResult
+from miso.reports.board_extras import extras
 from miso.reports.comparisons import in_words
 from miso.reports.figures import POOLED, POOLED_MEANING
 from miso.reports.gene_sets import GeneSet
 from miso.reports.published import CAVEAT
 from miso.reports.runs import FinishedRun
+from miso.reports.skeleton import render as render_page
 from miso.reports.source_data import SourceData
 from miso.scores.aggregate import gene_means
 from miso.scores.metrics import metrics
 from miso.scores.paired import NOUNS
 from miso.training.baselines import BASELINES
 
-PACKAGES = ("miso-spatial", "torch", "numpy", "pandas", "scipy", "scikit-learn", "anndata")
 MOST_NAMES = 500
 """Genes of a set that are listed."""
 Rows = list[dict[str, Any]]
@@ -33,13 +30,8 @@ Rows = list[dict[str, Any]]
 
 def render(found: Benchmark, pictures: Mapping[tuple[str, str], Path]) -> str:
     """Write the page; `pictures` by board and gene set are put inside it."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "percent": percent, "integer": lambda value: f"{int(value):,}"}
-    text = (files("miso.reports") / "templates" / "benchmark.html").read_text(encoding="utf-8")
-    return environment.from_string(text).render(
-        about=stamp(),
+    return render_page(
+        "benchmark.html",
         runs=[_run(run) for run in found.runs],
         boards=[_board(result, found, pictures) for result in found.boards],
         published=[_published(found)] if found.published else [],
@@ -47,21 +39,8 @@ def render(found: Benchmark, pictures: Mapping[tuple[str, str], Path]) -> str:
         spreadsheets=[
             _spreadsheet(r, found.source_data[r.board.name]) for r in found.boards if found.source_data
         ],
-        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         baselines=BASELINES,
     )
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """Write a figure with a true minus, or a dash where there is none."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "−")  # no negative zero
-
-
-def percent(value: Any) -> str:
-    """Write a share as signed per cent, or a dash where there is none."""
-    return f"{value:+.1%}".replace("-", "−").replace("%", " %") if np.isfinite(value) else "–"
 
 
 def _board(result: BoardResult, found: Benchmark, pictures: Mapping[tuple[str, str], Path]) -> dict[str, Any]:
@@ -95,16 +74,7 @@ def _board(result: BoardResult, found: Benchmark, pictures: Mapping[tuple[str, s
         "metric_notes": _metric_notes(result.figures),
         "gene_sets": [_gene_set(gene_set) for gene_set in result.gene_sets],
         "folds": board.folds,
-        "samples": [
-            {
-                "name": s.name,
-                "patient": s.patient,
-                "spots": len(s.adata),
-                "mpp": s.mpp,
-                "encoder": s.encoder_id,
-            }
-            for s in board.samples.values()
-        ],
+        **extras(result),
     }
 
 

@@ -33,8 +33,9 @@ def benchmark_mean(values: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Columns `mean`; `undefined`, the number of values (gene, section, repeat) that are NaN and in no mean, and
-    `of`, the number of all; `n_genes` with a mean and `n_sections`.
+    DataFrame
+        Columns `mean`; `undefined`, the number of values (gene, section, repeat) that are NaN and in no mean,
+        and `of`, the number of all; `n_genes` with a mean and `n_sections`.
     """
     by_model = values.groupby("model", observed=True, sort=False)
     genes = gene_means(values)

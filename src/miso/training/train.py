@@ -35,7 +35,8 @@ def train(
 
     Returns
     -------
-    The summary, as in `summary.json`; of a team, the lead's.
+    dict
+        The summary, as in `summary.json`; of a team, the lead's.
 
     Raises
     ------

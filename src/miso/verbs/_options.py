@@ -9,7 +9,7 @@ Encoder = Annotated[
     str,
     typer.Option(
         "--encoder",
-        help="phikon, stain (embedded, no weights), hf:<repo or folder>, timm:<…>; miso doctor lists them.",
+        help="phikon, stain (embedded, no weights), hf:REPO-OR-FOLDER, timm:NAME; miso doctor lists them.",
     ),
 ]
 Precision = Annotated[

@@ -36,6 +36,7 @@ from miso.slides.stain_norm import StainChange, make_stain_transform
 from miso.slides.stain_reference import METHODS
 from miso.training.device import choose_device
 from miso.units import PLAUSIBLE_MPP, in_px, is_plausible_mpp
+from miso.verbs._process_report import report_cohort, report_sample
 from miso.verbs.console import tell, track
 
 ORIGINAL_PATCH_PX = 14
@@ -116,6 +117,7 @@ def process_data(
     name = name or out.resolve().name
     processed = _process(section, image, options.load(), out, options, name, patient or name)
     tell(f"{name}: {_summary(processed)}")
+    report_sample(processed.sample)
     return processed
 
 
@@ -134,6 +136,7 @@ def _take_original(source: Path, out: Path, options: ProcessOptions, name: str, 
     )
     processed = Processed(sample=sample, made=made)
     tell(f"{sample.name}: features taken as they are; {_summary(processed)}")
+    report_sample(sample)
     return processed
 
 
@@ -156,6 +159,7 @@ def process_her2st_folder(folder: Path, names: list[str], options: ProcessOption
 
     report = map_units(names or list(sections), work, _teller())
     _keep_report(report, out)
+    report_cohort(folder, out, report, list(sections), lacking)
     return report
 
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from miso.errors import ConfigError, SlideError
+from miso.errors import ConfigError, MisoError, SlideError
 from miso.launch.provenance import fingerprint
 from miso.maps import ExpressionMap, load
 from miso.maps.as_trained import slide_in_cohort
 from miso.maps.predictor import Predictor
 from miso.maps.regions import read_regions, region_mask
+from miso.reports.map_page import page_of, write_map_page
 from miso.slides import Slide, open_slide
 from miso.training.device import choose_device
 from miso.units import Resolution
@@ -34,8 +35,12 @@ def map_slide(
     std: bool = True,
     device: str = "auto",
     in_sample: bool = False,
+    report: bool = True,
 ) -> ExpressionMap:
-    """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out."""
+    """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out.
+
+    Beside the map goes its page, unless `report` says otherwise.
+    """
     if tissue not in ("detect", "all"):
         raise ConfigError(f"--tissue is 'detect' or 'all', not {tissue!r}")
     if region and tissue != "detect":
@@ -47,7 +52,7 @@ def map_slide(
     predictor = load(run)
     encoder = predictor.load_encoder(choose_device(device))
     with _open(predictor, slide, print_of, mpp) as opened:
-        return predictor.super_resolve(
+        made = predictor.super_resolve(
             opened,
             out,
             encoder,
@@ -60,6 +65,19 @@ def map_slide(
             std=std,
             track=track,
         )
+    if report:
+        _report(made, predictor)
+    return made
+
+
+def _report(made: ExpressionMap, predictor: Predictor) -> None:
+    """Write the page of a map; the map is not lost because its page cannot be written."""
+    page = page_of(made.path)
+    try:
+        if write_map_page(made, page, predictor.reliability):
+            tell(f"look at {made.path.name}: {page}")
+    except (MisoError, OSError) as err:
+        tell(f"no page of {made.path.name} was written: {err}")
 
 
 def unlike_training(made: ExpressionMap) -> str:

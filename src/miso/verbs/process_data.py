@@ -61,7 +61,7 @@ def command(
 
     Reads Space Ranger 1 to 4 (CytAssist and Visium HD too), legacy ST, .h5ad and SpatialData by their
     content, not by their names. µm per pixel come from the spot lattice; what disagrees is told. An image
-    that the spots were not placed on is refused and named. Look at alignment.png in the Sample.
+    that the spots were not placed on is refused and named. Look at report.html in the Sample.
     The same command goes on after an interruption, and does nothing when the same Sample is there.
 
     Example: `miso process-data --path-visium S1/outs --path-slide S1.tif --path-output-folder samples/S1`

@@ -33,9 +33,9 @@ def command(
 ) -> None:
     """Process the HER2ST dataset (legacy Spatial Transcriptomics).
 
-    Writes one Sample folder a section into PATH_DATASET/processed_data and nothing else. µm per pixel come
-    from the 200 µm lattice of the array. A section that is already processed the same way is skipped; the
-    same command goes on after an interruption.
+    Writes one Sample folder a section into PATH_DATASET/processed_data, beside them report.html to look at,
+    and nothing else. µm per pixel come from the 200 µm lattice of the array. A section that is already
+    processed the same way is skipped; the same command goes on after an interruption.
 
     Example: `miso process-her2st --path-dataset her2st --encoder stain`
     """

@@ -21,7 +21,8 @@ def command(
     passes: Annotated[
         int | None,
         typer.Option(
-            "--passes", help="Times over the slide: 1, 2, 4 or 16. More is slower, smoother and sharper; 2."
+            "--passes",
+            help="Times over the slide: 1, 2 (the default), 4 or 16. More is slower, smoother and sharper.",
         ),
     ] = None,
     seams: Annotated[
@@ -49,6 +50,9 @@ def command(
     in_sample: Annotated[
         bool, typer.Option("--in-sample", help="Let folds speak of a slide that they were trained on.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write a page of the map beside it (.html).")
+    ] = True,
 ) -> None:
     """Paint expression over a whole slide, one value a half patch (4 µm for stain and phikon).
 
@@ -75,6 +79,7 @@ def command(
         std=std,
         device=device,
         in_sample=in_sample,
+        report=report,
     )
     rows, columns = made.raster.shape
     if warning := unlike_training(made):

@@ -23,14 +23,24 @@ const sideText = ({ map, plane, spots }) => `${said(map)}${plane}.${said(spots)}
  */
 export function toHash(state, { x, y, zoom }) {
   const hidden = `${state.hideMap ? "m" : ""}${state.hideSpots ? "s" : ""}`;
-  const limits = Object.entries(state.limits).map(([key, [low, high]]) => `${key}:${low}:${high}`).join(",");
+  const limits = Object.entries(state.limits)
+    .map(([key, [low, high]]) => `${key}:${low}:${high}`)
+    .join(",");
   return new URLSearchParams({
-    x: x.toFixed(1), y: y.toFixed(1), zoom: zoom.toPrecision(5),
+    x: x.toFixed(1),
+    y: y.toFixed(1),
+    zoom: zoom.toPrecision(5),
     ...(state.gene === null ? {} : { gene: state.gene }),
-    a: sideText(state.a), b: sideText(state.b), mode: state.mode,
-    opacity: String(state.opacity), scale: state.log ? "log" : "linear", colors: state.colors,
+    a: sideText(state.a),
+    b: sideText(state.b),
+    mode: state.mode,
+    opacity: String(state.opacity),
+    scale: state.log ? "log" : "linear",
+    colors: state.colors,
     divider: state.divider.toFixed(3),
-    ...(limits ? { limits } : {}), ...(hidden ? { hidden } : {}), ...(state.shared ? { shared: "1" } : {}),
+    ...(limits ? { limits } : {}),
+    ...(hidden ? { hidden } : {}),
+    ...(state.shared ? { shared: "1" } : {}),
   }).toString();
 }
 
@@ -56,7 +66,12 @@ export function fromHash(hash, scene) {
     if (side) state[name] = side;
   }
   if (said.has("limits")) state.limits = limitsFrom(text("limits"));
-  if (said.has("mode")) Object.assign(state, { hideMap: text("hidden").includes("m"), hideSpots: text("hidden").includes("s"), shared: text("shared") === "1" });
+  if (said.has("mode"))
+    Object.assign(state, {
+      hideMap: text("hidden").includes("m"),
+      hideSpots: text("hidden").includes("s"),
+      shared: text("shared") === "1",
+    });
   const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(said.get(name) ?? NaN));
   const place = Number.isFinite(x) && Number.isFinite(y) && zoom > 0 && zoom < 1e4 ? { x, y, zoom } : null;
   return { state, place };
@@ -66,13 +81,16 @@ export function fromHash(hash, scene) {
 function sideFrom(text, scene) {
   const found = /^(\d*)([vsn])\.(\d*)$/.exec(text);
   if (!found || !PLANES.has(found[2])) return null;
-  const index = (/** @type {string} */ digits, /** @type {any[]} */ list) => (digits !== "" && Number(digits) < list.length ? Number(digits) : null);
+  const index = (/** @type {string} */ digits, /** @type {any[]} */ list) =>
+    digits !== "" && Number(digits) < list.length ? Number(digits) : null;
   return { map: index(found[1], scene.maps), plane: found[2], spots: index(found[3], scene.samples) };
 }
 
 /** @param {string} text @returns {Object<string, [number, number]>} */
 function limitsFrom(text) {
   const parts = text.split(",").map((part) => part.split(":"));
-  const good = parts.filter(([key, low, high]) => /^([vsp]\d+|n)$/.test(key) && low !== "" && high !== "" && Number(low) < Number(high));
+  const good = parts.filter(
+    ([key, low, high]) => /^([vsp]\d+|n)$/.test(key) && low !== "" && high !== "" && Number(low) < Number(high),
+  );
   return Object.fromEntries(good.map(([key, low, high]) => [key, [Number(low), Number(high)]]));
 }

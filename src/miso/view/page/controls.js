@@ -52,7 +52,8 @@ export class Controls {
   /** Go round the layouts. */
   nextMode() {
     const modes = ["one", "swipe", "side"];
-    if (this.scene.maps.length + this.scene.samples.length) this.set({ mode: modes[(modes.indexOf(this.state.mode) + 1) % 3] });
+    if (this.scene.maps.length + this.scene.samples.length)
+      this.set({ mode: modes[(modes.indexOf(this.state.mode) + 1) % 3] });
   }
 
   /** @param {number} by */
@@ -63,7 +64,8 @@ export class Controls {
   /** Show the state. */
   show() {
     const { scene, state } = this;
-    for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("input[name=mode]"))) radio.checked = radio.value === state.mode;
+    for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("input[name=mode]")))
+      radio.checked = radio.value === state.mode;
     this.#side("a");
     this.#side("b");
     byId("side-b").hidden = state.mode === "one";
@@ -72,7 +74,11 @@ export class Controls {
     byId("opacity").value = String(Math.round(100 * state.opacity));
     byId("opacity-value").textContent = `${Math.round(100 * state.opacity)} %`;
     byId("log").value = state.log ? "log" : "linear";
-    fill(byId("colors"), Object.keys(scene.colormaps).map((name) => [name, name]), state.colors);
+    fill(
+      byId("colors"),
+      Object.keys(scene.colormaps).map((name) => [name, name]),
+      state.colors,
+    );
     byId("shared").checked = state.shared;
     byId("shared-row").hidden = !canShare(scene);
     byId("show-map").checked = !state.hideMap;
@@ -110,12 +116,32 @@ export class Controls {
     const { scene } = this;
     const side = this.state[name];
     const none = /** @type {[string, string]} */ ([NONE, "none"]);
-    fill(byId(`${name}-map`), [none, ...scene.maps.map((map, i) => /** @type {[string, string]} */ ([String(i), `${map.name} (${map.pitch_um.toPrecision(2)} µm)`]))], String(side.map ?? NONE));
-    fill(byId(`${name}-spots`), [none, ...scene.samples.map(({ name, kind }, i) => /** @type {[string, string]} */ ([String(i), `${name} (${kind})`]))], String(side.spots ?? NONE));
+    fill(
+      byId(`${name}-map`),
+      [
+        none,
+        ...scene.maps.map(
+          (map, i) => /** @type {[string, string]} */ ([String(i), `${map.name} (${map.pitch_um.toPrecision(2)} µm)`]),
+        ),
+      ],
+      String(side.map ?? NONE),
+    );
+    fill(
+      byId(`${name}-spots`),
+      [
+        none,
+        ...scene.samples.map(({ name, kind }, i) => /** @type {[string, string]} */ ([String(i), `${name} (${kind})`])),
+      ],
+      String(side.spots ?? NONE),
+    );
     const info = scene.maps[side.map ?? 0];
     const has = /** @type {Object<string, boolean>} */ ({ v: true, s: info?.has_std, n: info?.has_novelty });
     if (info && !has[side.plane]) side.plane = "v";
-    fill(byId(`${name}-plane`), [...PLANES].filter(([plane]) => has[plane]), side.plane);
+    fill(
+      byId(`${name}-plane`),
+      [...PLANES].filter(([plane]) => has[plane]),
+      side.plane,
+    );
     byId(`${name}-map-row`).hidden = !scene.maps.length;
     byId(`${name}-plane-row`).hidden = side.map === null || !(info?.has_std || info?.has_novelty);
     byId(`${name}-spots-row`).hidden = !scene.samples.length;

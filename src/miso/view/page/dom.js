@@ -27,8 +27,9 @@ export function make(tag, props = {}, ...children) {
  * @param {string} chosen
  */
 export function fill(select, choices, chosen) {
-  const same = select.options.length === choices.length
-    && choices.every(([value, text], i) => select.options[i].value === value && select.options[i].text === text);
+  const same =
+    select.options.length === choices.length &&
+    choices.every(([value, text], i) => select.options[i].value === value && select.options[i].text === text);
   if (!same) select.replaceChildren(...choices.map(([value, text]) => make("option", { value, text })));
   select.value = chosen;
 }

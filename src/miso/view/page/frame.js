@@ -2,7 +2,8 @@
 
 /**
  * @typedef {{scale: number, x: number, y: number, width: number, height: number, ratio: number}} Frame
- *   `scale` CSS pixels a level-0 pixel; `x`, `y` where the slide's corner lies; size of the pane; device pixels a CSS pixel
+ *   `scale` CSS pixels a level-0 pixel; `x`, `y` where the slide's corner lies; the pane's size;
+ *   `ratio` device pixels a CSS pixel
  */
 
 /** @param {Frame} frame @param {number} x @param {number} y @returns {[number, number]} CSS pixels of the pane */

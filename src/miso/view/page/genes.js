@@ -1,6 +1,7 @@
 /** The gene that is shown: a search among any number of names, and steps to the previous and the next. */
 
 import { byId, make } from "./dom.js";
+import { sidesOf } from "./layers.js";
 import { GRADES } from "./scene.js";
 
 export const ROWS = 100;
@@ -74,11 +75,20 @@ export class Genes {
     line.classList.toggle("low", grade === "C" || grade === "D");
   }
 
-  /** The gene before or after this one. @param {number} by */
+  /** The gene before or after this one, of those that what is on show has. @param {number} by */
   step(by) {
     const { length } = this.scene.genes;
-    if (!length) return;
-    this.#pick((this.scene.genes.indexOf(this.state.gene ?? "") + by + length) % length);
+    const from = this.scene.genes.indexOf(this.state.gene ?? "");
+    for (let i = 1; i <= length; i++) {
+      const at = (((from + i * by) % length) + length) % length;
+      if (this.#onShow(this.scene.genes[at])) return this.#pick(at);
+    }
+  }
+
+  /** Whether a map on show has the gene, or with no map on show any sample. @param {string} gene */
+  #onShow(gene) {
+    const maps = sidesOf(this.state).flatMap(({ map }) => (map === null ? [] : [map]));
+    return maps.length ? maps.some((map) => this.scene.inMap[map].has(gene)) : true;
   }
 
   /** @param {number} index */
@@ -94,7 +104,9 @@ export class Genes {
     this.at = text ? 0 : Math.max(0, this.found.indexOf(this.scene.genes.indexOf(this.state.gene ?? "")));
     this.input.setAttribute("aria-expanded", "true");
     this.list.hidden = false;
-    this.count.textContent = text ? `${this.found.length} of ${this.scene.genes.length} match` : `${this.scene.genes.length} genes`;
+    this.count.textContent = text
+      ? `${this.found.length} of ${this.scene.genes.length} match`
+      : `${this.scene.genes.length} genes`;
     this.#rows();
   }
 
@@ -115,9 +127,15 @@ export class Genes {
   #row(index, marked) {
     const gene = this.scene.genes[index];
     const grade = this.scene.grade(gene);
-    return make("li", { role: "option", id: `gene-${index}`, "data-index": index, "aria-selected": String(marked) },
+    return make(
+      "li",
+      { role: "option", id: `gene-${index}`, "data-index": index, "aria-selected": String(marked) },
       make("span", { text: gene }),
-      grade === "C" || grade === "D" ? make("span", { class: "low", text: `grade ${grade}` }) : null);
+      grade === "C" || grade === "D" ? make("span", { class: "low", text: `grade ${grade}` }) : null,
+      this.scene.maps.length && !this.scene.inMap.some((map) => map.has(gene))
+        ? make("span", { class: "soft", text: "spots only" })
+        : null,
+    );
   }
 
   /** @param {KeyboardEvent} event */

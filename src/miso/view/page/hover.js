@@ -55,18 +55,28 @@ export class Hover {
     const { point } = this;
     if (!point) return;
     const parts = [this.#position(point), ...this.#map(point), ...this.#spots(point)];
-    this.line.replaceChildren(...parts.map(([name, value]) => make("span", {}, make("i", { text: name }), ` ${value}`)));
+    this.line.replaceChildren(
+      ...parts.map(([name, value]) => make("span", {}, make("i", { text: name }), ` ${value}`)),
+    );
   }
 
   /** Mark a fixed point. @param {CanvasRenderingContext2D} context @param {import("./frame.js").Frame} frame */
   mark(context, frame) {
     if (!this.point?.fixed) return;
     const [x, y] = toScreen(frame, this.point.x, this.point.y).map((at) => at * frame.ratio);
-    for (const [color, width] of /** @type {[string, number][]} */ ([["white", 4], ["black", 1.5]])) {
+    for (const [color, width] of /** @type {[string, number][]} */ ([
+      ["white", 4],
+      ["black", 1.5],
+    ])) {
       context.strokeStyle = color;
       context.lineWidth = width * frame.ratio;
       context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         context.moveTo(x + 4 * dx * frame.ratio, y + 4 * dy * frame.ratio);
         context.lineTo(x + 12 * dx * frame.ratio, y + 12 * dy * frame.ratio);
       }
@@ -114,7 +124,12 @@ export class Hover {
     return ["x, y", `${(x * mpp).toFixed(1)}, ${(y * mpp).toFixed(1)} µm`];
   }
 
-  /** A value, "≈" before that of a coarser cell, or null where the map has no such plane. @param {Point} point @param {number} index @param {string} plane */
+  /**
+   * A value, "≈" before that of a coarser cell, or null where the map has no such plane.
+   * @param {Point} point
+   * @param {number} index
+   * @param {string} plane
+   */
   #value(point, index, plane) {
     const { scene, state, tiles } = this.app;
     const map = scene.maps[index];
@@ -124,7 +139,9 @@ export class Hover {
     if (!cell) return "off the map";
     for (let level = 0; level < map.levels; level++) {
       const [column, row] = cell.map((at) => at >> level);
-      const tile = tiles.get(request(map, folder, { level, column: Math.floor(column / map.tile), row: Math.floor(row / map.tile) }).url);
+      const tile = tiles.get(
+        request(map, folder, { level, column: Math.floor(column / map.tile), row: Math.floor(row / map.tile) }).url,
+      );
       if (!tile) continue;
       const value = tile.data[(row % map.tile) * tile.columns + (column % map.tile)];
       return Number.isNaN(value) ? "not seen" : `${level ? "≈ " : ""}${readable(value)}`;
@@ -132,7 +149,10 @@ export class Hover {
     return "…";
   }
 
-  /** @param {Point} point @returns {[string, string][]} the nearest spot of each sample, one line for those of one place */
+  /**
+   * @param {Point} point
+   * @returns {[string, string][]} the nearest spot of each sample, one line for those of one place
+   */
   #spots({ x, y }) {
     const { scene, state, spots } = this.app;
     /** @type {Map<string, Map<string, string[]>>} */
@@ -145,9 +165,11 @@ export class Hover {
       const value = spots.values(i, state.gene)?.[near.index];
       const byUnits = lines.get(line) ?? new Map();
       lines.set(line, byUnits);
-      if (value !== undefined) byUnits.set(sample.units, [...(byUnits.get(sample.units) ?? []), `${sample.kind} ${readable(value)}`]);
+      if (value !== undefined)
+        byUnits.set(sample.units, [...(byUnits.get(sample.units) ?? []), `${sample.kind} ${readable(value)}`]);
     });
-    const values = (/** @type {Map<string, string[]>} */ byUnits) => [...byUnits].map(([units, said]) => `${said.join(", ")} ${units}`).join(", ");
+    const values = (/** @type {Map<string, string[]>} */ byUnits) =>
+      [...byUnits].map(([units, said]) => `${said.join(", ")} ${units}`).join(", ");
     return [...lines].map(([line, byUnits]) => ["nearest spot", [line, values(byUnits)].filter(Boolean).join(": ")]);
   }
 
@@ -160,7 +182,9 @@ export class Hover {
     if (!cell || index === null) return [];
     const map = scene.maps[index];
     const [column, row] = cell.map((at) => Math.floor(at / map.tile));
-    const folders = ["v", "s", "n"].map((plane) => scene.folder(index, plane, state.gene)).filter((folder) => folder !== null);
+    const folders = ["v", "s", "n"]
+      .map((plane) => scene.folder(index, plane, state.gene))
+      .filter((folder) => folder !== null);
     return folders.map((folder) => request(map, folder, { level: 0, column, row }));
   }
 }
@@ -170,7 +194,11 @@ export function mapOf(side, state) {
   return side.map ?? state.a.map ?? state.b.map;
 }
 
-/** @param {import("./scene.js").MapInfo} map @param {{x: number, y: number}} point level-0 px @returns {[number, number]|null} column and row, null off the map */
+/**
+ * @param {import("./scene.js").MapInfo} map
+ * @param {{x: number, y: number}} point level-0 px
+ * @returns {[number, number]|null} column and row, null off the map
+ */
 export function cellAt(map, { x, y }) {
   const column = Math.floor((x - map.origin_xy[0]) / map.step_px + 0.5);
   const row = Math.floor((y - map.origin_xy[1]) / map.step_px + 0.5);

@@ -10,7 +10,11 @@
  * @typedef {{kind: "map"|"spots", index: number, plane: string, gene: string|null, key: string}} Layer
  */
 
-export const PLANES = new Map([["v", "expression"], ["s", "spread (standard deviation)"], ["n", "novelty"]]);
+export const PLANES = new Map([
+  ["v", "expression"],
+  ["s", "spread"],
+  ["n", "novelty"],
+]);
 
 /**
  * What a scene opens with.
@@ -18,16 +22,29 @@ export const PLANES = new Map([["v", "expression"], ["s", "spread (standard devi
  * @returns {State}
  */
 export function firstState(scene) {
-  const map = scene.maps.length ? scene.start.map ?? 0 : null;
-  const spots = scene.samples.length ? Math.max(0, scene.samples.findIndex(({ kind }) => kind === "measured")) : null;
+  const map = scene.maps.length ? (scene.start.map ?? 0) : null;
+  const spots = scene.samples.length
+    ? Math.max(
+        0,
+        scene.samples.findIndex(({ kind }) => kind === "measured"),
+      )
+    : null;
   const other = scene.maps.length > 1 ? (map === 0 ? 1 : 0) : map;
   const spread = scene.maps.length === 1 && scene.maps[0].has_std;
   const b = spots !== null ? { map: null, plane: "v", spots } : { map: other, plane: spread ? "s" : "v", spots: null };
   return {
     gene: scene.start.gene ?? scene.genes[0] ?? null,
     a: { map, plane: "v", spots: map === null ? spots : null },
-    b, mode: "one", opacity: 0.7, log: false, colors: "viridis", limits: {}, shared: false,
-    hideMap: false, hideSpots: false, divider: 0.5,
+    b,
+    mode: "one",
+    opacity: 0.7,
+    log: false,
+    colors: "viridis",
+    limits: {},
+    shared: false,
+    hideMap: false,
+    hideSpots: false,
+    divider: 0.5,
   };
 }
 
@@ -48,7 +65,13 @@ export function layersOf(scene, state, side) {
     layers.push(mapLayer(scene, side.map, side.plane, state.gene));
   }
   if (side.spots !== null && !state.hideSpots && scene.inSample[side.spots].has(state.gene ?? "")) {
-    layers.push({ kind: "spots", index: side.spots, plane: "v", gene: state.gene, key: spotsKey(scene, state, side.spots) });
+    layers.push({
+      kind: "spots",
+      index: side.spots,
+      plane: "v",
+      gene: state.gene,
+      key: spotsKey(scene, state, side.spots),
+    });
   }
   return layers;
 }
@@ -74,14 +97,16 @@ export function canShare(scene) {
 export function unitsOf(scene, layer) {
   if (layer.kind === "spots") return scene.samples[layer.index].units;
   const { units } = scene.maps[layer.index];
-  return { v: units, s: `standard deviation, ${units}`, n: "1 is exceeded by 1 training tile in 100" }[layer.plane] ?? units;
+  return (
+    { v: units, s: `standard deviation, ${units}`, n: "1 is exceeded by 1 training tile in 100" }[layer.plane] ?? units
+  );
 }
 
 /** @param {Scene} scene @param {Layer} layer @returns {string} which map or sample, and what of it */
 export function captionOf(scene, layer) {
   if (layer.kind === "map") {
     const { name } = scene.maps[layer.index];
-    return `${{ v: "predicted map", s: "spread of map", n: "novelty of map" }[layer.plane]} ${name}`;
+    return `${{ v: "predicted map", s: "spread of map", n: "of map" }[layer.plane]} ${name}`;
   }
   const { name, kind } = scene.samples[layer.index];
   return `${kind} spots ${name}`;

@@ -28,17 +28,37 @@ export function writeLimits(app) {
 /** @param {import("./layers.js").Layer} layer @param {any} app */
 function row(layer, app) {
   const { key, kind, plane } = layer;
-  const what = kind === "spots" && key[0] === "p" ? `spots ${app.scene.samples[layer.index].name}` : { v: "expression", s: "spread", n: "novelty" }[plane];
+  const what =
+    kind === "spots" && key[0] === "p"
+      ? `spots ${app.scene.samples[layer.index].name}`
+      : { v: "expression", s: "spread", n: "novelty" }[plane];
   const box = (/** @type {string} */ end, /** @type {string} */ label) =>
-    make("input", { id: `${end}-${key}`, type: "number", step: "any", "aria-label": `${label} limit of ${what}`, on: { change: () => take(key, app) } });
+    make("input", {
+      id: `${end}-${key}`,
+      type: "number",
+      step: "any",
+      "aria-label": `${label} limit of ${what}`,
+      on: { change: () => take(key, app) },
+    });
   const reset = () => {
     delete app.state.limits[key];
     app.changed();
   };
-  return make("div", { class: "limit", role: "group", "aria-label": `limits of ${what}` },
+  return make(
+    "div",
+    { class: "limit", role: "group", "aria-label": `limits of ${what}` },
     make("span", { class: "name", text: `limits of ${what}`, title: unitsOf(app.scene, layer) }),
-    box("low", "lower"), "–", box("high", "upper"),
-    make("button", { id: `reset-${key}`, type: "button", text: "reset", title: "back to percentiles 1 to 99", on: { click: reset } }));
+    box("low", "lower"),
+    "–",
+    box("high", "upper"),
+    make("button", {
+      id: `reset-${key}`,
+      type: "button",
+      text: "reset",
+      title: "back to those of the data: percentiles 1 to 99, of novelty 0 to 1 or more",
+      on: { click: reset },
+    }),
+  );
 }
 
 /** @param {string} key @param {any} app */
@@ -46,7 +66,8 @@ function take(key, app) {
   const [low, high] = ["low", "high"].map((end) => byId(`${end}-${key}`));
   const [from, to] = [low.valueAsNumber, high.valueAsNumber];
   const good = Number.isFinite(from) && Number.isFinite(to) && from < to;
-  for (const input of [low, high]) input.setCustomValidity(good ? "" : "The lower limit must be a number below the upper one.");
+  for (const input of [low, high])
+    input.setCustomValidity(good ? "" : "The lower limit must be a number below the upper one.");
   if (!good) {
     high.reportValidity();
     return;

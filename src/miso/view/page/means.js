@@ -23,7 +23,10 @@ export class MeansCard {
     byId("means-close").addEventListener("click", closed);
     const file = (/** @type {string} */ end) => `${scene.slide.name.replace(/[^\w.-]+/g, "_")}-region.${end}`;
     byId("means-csv").addEventListener("click", () => this.means && save(file("csv"), "text/csv", csv(this.means)));
-    byId("means-geojson").addEventListener("click", () => this.means && save(file("geojson"), "application/geo+json", geojson(this.means)));
+    byId("means-geojson").addEventListener(
+      "click",
+      () => this.means && save(file("geojson"), "application/geo+json", geojson(this.means)),
+    );
     for (const column of COLUMNS) byId(`sort-${column}`).addEventListener("click", () => this.#sort(column));
   }
 
@@ -33,10 +36,21 @@ export class MeansCard {
     const index = this.mapOnShow() ?? 0;
     const map = this.scene.maps[index];
     const { mpp } = this.scene.slide;
-    this.means = { slide: this.scene.slide.name, map: map.name, units: map.units, area_um2: area(polygon) * mpp ** 2, covered: null, polygon, rows: [] };
+    this.means = {
+      slide: this.scene.slide.name,
+      map: map.name,
+      units: map.units,
+      area_um2: area(polygon) * mpp ** 2,
+      covered: null,
+      polygon,
+      rows: [],
+    };
     this.card.hidden = false;
     byId("means-title").textContent = `Region, means of map ${map.name}`;
-    if (!this.scene.live) return this.#say("Means need the live viewer: open this slide and map with `miso view`. The outline can be saved as GeoJSON.");
+    if (!this.scene.live)
+      return this.#say(
+        "Means need the live viewer: open this slide and map with `miso view`. The outline can be saved as GeoJSON.",
+      );
     this.#say("Asking for the means …");
     try {
       const found = await ask({ map: index, polygon });
@@ -63,7 +77,8 @@ export class MeansCard {
     const { means } = this;
     if (!means) return;
     const size = means.area_um2 >= 1e5 ? `${readable(means.area_um2 / 1e6)} mm²` : `${readable(means.area_um2)} µm²`;
-    byId("means-size").textContent = `${size}${means.covered === null ? "" : `, ${Math.round(100 * means.covered)} % of it seen by the map`}; means in ${means.units}`;
+    const seen = means.covered === null ? "" : `, ${Math.round(100 * means.covered)} % of it seen by the map`;
+    byId("means-size").textContent = `${size}${seen}; means in ${means.units}`;
     byId("means-say").textContent = text;
     byId("means-say").hidden = !text;
     byId("means-rows").hidden = !means.rows.length;
@@ -81,20 +96,43 @@ export class MeansCard {
     const sought = byId("means-filter").value.trim().toLowerCase();
     const { by, up } = this.order;
     const all = (this.means?.rows ?? []).filter(({ gene }) => gene.toLowerCase().includes(sought));
-    const rank = (/** @type {any} */ row) => (by === "mean" ? row.mean ?? -Infinity : row[by]);
+    const rank = (/** @type {any} */ row) => (by === "mean" ? (row.mean ?? -Infinity) : row[by]);
     all.sort((p, q) => (up ? 1 : -1) * (rank(p) < rank(q) ? -1 : rank(p) > rank(q) ? 1 : 0));
-    for (const column of COLUMNS) byId(`sort-${column}`).parentElement.setAttribute("aria-sort", by !== column ? "none" : up ? "ascending" : "descending");
-    byId("means-body").replaceChildren(...all.slice(0, ROWS).map(({ gene, mean, grade }) =>
-      make("tr", { class: grade === "C" || grade === "D" ? "low" : "" }, make("th", { scope: "row", text: gene }), make("td", { text: readable(mean) }), make("td", { text: grade }))));
-    byId("means-more").textContent = all.length > ROWS ? `The first ${ROWS} of ${all.length} are shown; filter to see others. The CSV holds all.` : "";
+    for (const column of COLUMNS)
+      byId(`sort-${column}`).parentElement.setAttribute(
+        "aria-sort",
+        by !== column ? "none" : up ? "ascending" : "descending",
+      );
+    byId("means-body").replaceChildren(
+      ...all
+        .slice(0, ROWS)
+        .map(({ gene, mean, grade }) =>
+          make(
+            "tr",
+            { class: grade === "C" || grade === "D" ? "low" : "" },
+            make("th", { scope: "row", text: gene }),
+            make("td", { text: readable(mean) }),
+            make("td", { text: grade }),
+          ),
+        ),
+    );
+    byId("means-more").textContent =
+      all.length > ROWS ? `The first ${ROWS} of ${all.length} are shown; filter to see others. The CSV holds all.` : "";
   }
 }
 
-/** @param {{map: number, polygon: [number, number][]}} region @returns {Promise<{area_um2: number, covered: number, means: (number|null)[]}>} */
+/**
+ * @param {{map: number, polygon: [number, number][]}} region
+ * @returns {Promise<{area_um2: number, covered: number, means: (number|null)[]}>}
+ */
 async function ask(region) {
   let response;
   try {
-    response = await fetch("regions", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(region) });
+    response = await fetch("regions", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(region),
+    });
   } catch (error) {
     throw new Error("Could not reach the server for the means. Is it still running?", { cause: error });
   }

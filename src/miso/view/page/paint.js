@@ -22,7 +22,9 @@ export function paint(pane, parts, app) {
     const [left, right] = [part.left, part.right].map((at) => Math.round(at * frame.ratio));
     context.rect(left, 0, right - left, pane.layers.height);
     context.clip();
-    const requests = layersOf(app.scene, app.state, part.side).flatMap((layer) => drawLayer(context, frame, part, layer, app));
+    const requests = layersOf(app.scene, app.state, part.side).flatMap((layer) =>
+      drawLayer(context, frame, part, layer, app),
+    );
     context.restore();
     return requests;
   });

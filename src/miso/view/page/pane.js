@@ -61,7 +61,8 @@ export class Pane {
     this.viewer.addHandler("canvas-key", (/** @type {any} */ event) => (event.preventDefaultAction = true));
     this.viewer.addHandler("update-viewport", () => this.drawNow());
     this.viewer.addHandler("tile-load-failed", (/** @type {any} */ event) => {
-      if (!/abort/i.test(event.message)) this.hooks.lost("Could not load a tile of the slide. Is the server still running?");
+      if (!/abort/i.test(event.message))
+        this.hooks.lost("Could not load a tile of the slide. Is the server still running?");
     });
     this.viewer.addHandler("open-failed", () => this.hooks.lost("Could not open the slide."));
     return new Promise((resolve) => this.viewer.addOnceHandler("open", () => resolve(this)));
@@ -72,7 +73,8 @@ export class Pane {
     const item = this.viewer?.world.getItemAt(0);
     const { clientWidth: width, clientHeight: height } = this.element;
     if (!item || !width || !height) return null;
-    const at = (/** @type {number} */ x) => this.viewer.viewport.pixelFromPoint(item.imageToViewportCoordinates(x, 0), true);
+    const at = (/** @type {number} */ x) =>
+      this.viewer.viewport.pixelFromPoint(item.imageToViewportCoordinates(x, 0), true);
     const [zero, right] = [at(0), at(this.scene.slide.width)];
     const scale = (right.x - zero.x) / this.scene.slide.width;
     return { scale, x: zero.x, y: zero.y, width, height, ratio: devicePixelRatio || 1 };
@@ -99,7 +101,9 @@ export class Pane {
     this.hooks.draw(this);
   }
 
-  /** @returns {{x: number, y: number, zoom: number}} centre in level-0 px, and CSS pixels a level-0 px, once at rest */
+  /**
+   * @returns {{x: number, y: number, zoom: number}} centre in level-0 px, and CSS pixels a level-0 px, once at rest
+   */
   place() {
     const { viewport } = this.viewer;
     const item = this.viewer.world.getItemAt(0);
@@ -143,7 +147,10 @@ export class Pane {
   }
 }
 
-/** @param {import("./scene.js").SlideInfo} slide @returns {HTMLElement} the box of the overview, in the slide's proportions */
+/**
+ * @param {import("./scene.js").SlideInfo} slide
+ * @returns {HTMLElement} the box of the overview, in the slide's proportions
+ */
 function overviewOf({ width, height }) {
   const box = make("div", { class: "overview", title: "overview of the slide" });
   const scale = OVERVIEW_PX / Math.max(width, height);

@@ -26,24 +26,38 @@ export function request(map, folder, { level, column, row }) {
   };
 }
 
-/** @param {MapInfo} map @param {Frame} frame @returns {number} the level whose cells are about a device pixel, or the finest */
+/**
+ * @param {MapInfo} map
+ * @param {Frame} frame
+ * @returns {number} the level whose cells are about a device pixel, or the finest
+ */
 export function levelFor(map, frame) {
   const level = Math.round(-Math.log2(map.step_px * frame.scale * frame.ratio));
   return Math.min(Math.max(level, 0), map.levels - 1);
 }
 
-/** @param {MapInfo} map @param {Frame} frame @param {number} level @param {{left: number, right: number}} clip @returns {Place[]} tiles in view, the middle first */
+/**
+ * @param {MapInfo} map
+ * @param {Frame} frame
+ * @param {number} level
+ * @param {{left: number, right: number}} clip
+ * @returns {Place[]} tiles in view, the middle first
+ */
 export function placesIn(map, frame, level, clip) {
   const { left, top, right, bottom } = seen(frame, clip);
   const side = map.step_px * 2 ** level * map.tile;
   const [rows, columns] = shapeAt(map, level).map((size) => Math.ceil(size / map.tile));
   const [x, y] = map.origin_xy.map((at) => at - map.step_px / 2);
   const range = (/** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ most) =>
-    Array.from({ length: Math.max(0, Math.min(most, Math.floor(to) + 1) - Math.max(0, Math.floor(from))) }, (_, i) => Math.max(0, Math.floor(from)) + i);
+    Array.from(
+      { length: Math.max(0, Math.min(most, Math.floor(to) + 1) - Math.max(0, Math.floor(from))) },
+      (_, i) => Math.max(0, Math.floor(from)) + i,
+    );
   const across = range((left - x) / side, (right - x) / side, columns);
   const down = range((top - y) / side, (bottom - y) / side, rows);
   const [middleX, middleY] = [(left + right) / 2, (top + bottom) / 2];
-  const away = (/** @type {Place} */ { column, row }) => Math.hypot(x + (column + 0.5) * side - middleX, y + (row + 0.5) * side - middleY);
+  const away = (/** @type {Place} */ { column, row }) =>
+    Math.hypot(x + (column + 0.5) * side - middleX, y + (row + 0.5) * side - middleY);
   return down.flatMap((row) => across.map((column) => ({ level, column, row }))).sort((p, q) => away(p) - away(q));
 }
 
@@ -82,7 +96,13 @@ export function drawMap(context, frame, clip, map, folder, tiles, colors) {
   return (level === map.levels - 1 ? places : [...coarsest, ...places]).map((place) => request(map, folder, place));
 }
 
-/** @param {MapInfo} map @param {string} folder @param {Place} place @param {import("./tiles.js").Tiles} tiles @returns {Place|null} the finest kept tile over this place */
+/**
+ * @param {MapInfo} map
+ * @param {string} folder
+ * @param {Place} place
+ * @param {import("./tiles.js").Tiles} tiles
+ * @returns {Place|null} the finest kept tile over this place
+ */
 export function standIn(map, folder, place, tiles) {
   for (let level = place.level; level < map.levels; level++) {
     const up = { level, column: place.column >> (level - place.level), row: place.row >> (level - place.level) };
@@ -91,29 +111,59 @@ export function standIn(map, folder, place, tiles) {
   return null;
 }
 
-/** @param {Frame} frame @param {MapInfo} map @returns {number[]} left, top, right and bottom of the cells, in whole device pixels */
+/**
+ * @param {Frame} frame
+ * @param {MapInfo} map
+ * @returns {number[]} left, top, right and bottom of the cells, in whole device pixels
+ */
 function extent(frame, map) {
   const [rows, columns] = map.shape;
   return [...corner(frame, map, 0, 0), ...corner(frame, map, columns, rows)];
 }
 
-/** @param {Frame} frame @param {MapInfo} map @param {number} column @param {number} row @returns {[number, number]} where the upper left corner of a level-0 cell lies, in whole device pixels */
+/**
+ * @param {Frame} frame
+ * @param {MapInfo} map
+ * @param {number} column
+ * @param {number} row
+ * @returns {[number, number]} where the upper left corner of a level-0 cell lies, in whole device pixels
+ */
 function corner(frame, map, column, row) {
-  const [x, y] = toScreen(frame, map.origin_xy[0] + (column - 0.5) * map.step_px, map.origin_xy[1] + (row - 0.5) * map.step_px);
+  const [x, y] = toScreen(
+    frame,
+    map.origin_xy[0] + (column - 0.5) * map.step_px,
+    map.origin_xy[1] + (row - 0.5) * map.step_px,
+  );
   return [Math.round(x * frame.ratio), Math.round(y * frame.ratio)];
 }
 
-/** @param {CanvasRenderingContext2D} context @param {Frame} frame @param {MapInfo} map @param {Place} place @param {HTMLCanvasElement} image */
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Frame} frame
+ * @param {MapInfo} map
+ * @param {Place} place
+ * @param {HTMLCanvasElement} image
+ */
 function drawTile(context, frame, map, { level, column, row }, image) {
   const cells = 2 ** level;
   const [left, top] = corner(frame, map, column * map.tile * cells, row * map.tile * cells);
-  const [right, bottom] = corner(frame, map, (column * map.tile + image.width) * cells, (row * map.tile + image.height) * cells);
+  const [right, bottom] = corner(
+    frame,
+    map,
+    (column * map.tile + image.width) * cells,
+    (row * map.tile + image.height) * cells,
+  );
   context.clearRect(left, top, right - left, bottom - top);
   context.imageSmoothingEnabled = false;
   context.drawImage(image, left, top, right - left, bottom - top);
 }
 
-/** @param {import("./tiles.js").Tiles} tiles @param {string} url @param {{scale: import("./scale.js").Scale, table: Uint32Array}} colors @returns {HTMLCanvasElement} the tile in these colours, made once */
+/**
+ * @param {import("./tiles.js").Tiles} tiles
+ * @param {string} url
+ * @param {{scale: import("./scale.js").Scale, table: Uint32Array}} colors
+ * @returns {HTMLCanvasElement} the tile in these colours, made once
+ */
 function picture(tiles, url, { scale, table }) {
   const tile = /** @type {import("./tiles.js").Tile} */ (tiles.get(url));
   const sign = `${scale.name} ${scale.low} ${scale.high} ${scale.log}`;

@@ -10,7 +10,10 @@ const NEAR_PX = 4;
 
 /** The tool that draws a region. */
 export class Region {
-  /** @param {import("./stage.js").Stage} stage @param {{closed: (polygon: Polygon) => void, cleared: () => void}} hooks */
+  /**
+   * @param {import("./stage.js").Stage} stage
+   * @param {{closed: (polygon: Polygon) => void, cleared: () => void}} hooks
+   */
   constructor(stage, hooks) {
     this.stage = stage;
     this.hooks = hooks;
@@ -20,7 +23,8 @@ export class Region {
     /** @type {[number, number]|null} */
     this.pointer = null;
     this.done = false;
-    for (const tool of ["polygon", "rectangle"]) byId(`region-${tool}`).addEventListener("click", () => this.take(this.tool === tool ? "" : tool));
+    for (const tool of ["polygon", "rectangle"])
+      byId(`region-${tool}`).addEventListener("click", () => this.take(this.tool === tool ? "" : tool));
     byId("region-view").addEventListener("click", () => this.#wholeView());
   }
 
@@ -30,11 +34,13 @@ export class Region {
     this.tool = tool;
     if (!this.done) this.points = [];
     this.stage.element.classList.toggle("drawing", tool !== "");
-    for (const name of ["polygon", "rectangle"]) byId(`region-${name}`).setAttribute("aria-pressed", String(tool === name));
-    byId("region-hint").textContent = {
-      polygon: "Click the corners; a double click or Enter closes, Esc cancels.",
-      rectangle: "Drag a rectangle; Esc cancels.",
-    }[tool] ?? "";
+    for (const name of ["polygon", "rectangle"])
+      byId(`region-${name}`).setAttribute("aria-pressed", String(tool === name));
+    byId("region-hint").textContent =
+      {
+        polygon: "Click the corners; a double click or Enter closes, Esc cancels.",
+        rectangle: "Drag a rectangle; Esc cancels.",
+      }[tool] ?? "";
     this.stage.draw();
   }
 
@@ -59,7 +65,8 @@ export class Region {
 
   /** Listen to a pane. @param {import("./pane.js").Pane} pane */
   watch(pane) {
-    const at = (/** @type {any} */ event) => toImage(/** @type {any} */ (pane.frame()), event.position.x, event.position.y);
+    const at = (/** @type {any} */ event) =>
+      toImage(/** @type {any} */ (pane.frame()), event.position.x, event.position.y);
     const on = (/** @type {string} */ name, /** @type {string[]} */ tools, /** @type {(event: any) => void} */ run) =>
       pane.viewer.addHandler(name, (/** @type {any} */ event) => {
         if (!tools.includes(this.tool)) return;
@@ -88,19 +95,30 @@ export class Region {
     context.beginPath();
     corners.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
     if (this.done || this.tool === "rectangle") context.closePath();
-    for (const [color, width] of /** @type {[string, number][]} */ ([["white", 4], ["#0b57a4", 2]])) {
+    for (const [color, width] of /** @type {[string, number][]} */ ([
+      ["white", 4],
+      ["#0b57a4", 2],
+    ])) {
       context.strokeStyle = color;
       context.lineWidth = width * frame.ratio;
       context.stroke();
     }
     context.fillStyle = "#0b57a4";
-    if (!this.done) corners.forEach(([x, y]) => context.fillRect(x - 3 * frame.ratio, y - 3 * frame.ratio, 6 * frame.ratio, 6 * frame.ratio));
+    if (!this.done)
+      corners.forEach(([x, y]) =>
+        context.fillRect(x - 3 * frame.ratio, y - 3 * frame.ratio, 6 * frame.ratio, 6 * frame.ratio),
+      );
   }
 
   /** @param {[number, number]} to */
   #drag([x, y]) {
     const [[left, top]] = this.points;
-    this.points = [[left, top], [x, top], [x, y], [left, y]];
+    this.points = [
+      [left, top],
+      [x, top],
+      [x, y],
+      [left, y],
+    ];
   }
 
   #wholeView() {
@@ -111,7 +129,12 @@ export class Region {
     const { width, height } = this.stage.scene.slide;
     const [x0, x1] = [left, right].map((x) => Math.min(width, Math.max(0, x)));
     const [y0, y1] = [top, bottom].map((y) => Math.min(height, Math.max(0, y)));
-    this.points = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+    this.points = [
+      [x0, y0],
+      [x1, y0],
+      [x1, y1],
+      [x0, y1],
+    ];
     this.#close();
   }
 

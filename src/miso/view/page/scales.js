@@ -1,4 +1,4 @@
-/** The colour scales in use: typed limits, or percentiles 1 to 99 of what is shown. */
+/** The colour scales in use: typed limits, or those that what is shown has by itself. */
 
 import { layersOf, sidesOf } from "./layers.js";
 import { colorsOf, scaleOf } from "./scale.js";
@@ -47,16 +47,24 @@ export class Scales {
 
   /** The limits that the shown layers of a scale have by themselves. @param {string} key */
   automatic(key) {
-    const found = this.shown().filter((layer) => layer.key === key).map((layer) => this.#limits(layer));
+    const found = this.shown()
+      .filter((layer) => layer.key === key)
+      .map((layer) => this.#limits(layer));
     const ready = found.filter((one) => one !== null);
     if (!found.length || ready.length < found.length) return null;
-    return /** @type {[number, number]} */ ([Math.min(...ready.map(([low]) => low)), Math.max(...ready.map(([, high]) => high))]);
+    return /** @type {[number, number]} */ ([
+      Math.min(...ready.map(([low]) => low)),
+      Math.max(...ready.map(([, high]) => high)),
+    ]);
   }
 
   /** @param {Layer} layer @returns {[number, number]|null} null while they are fetched */
   #limits(layer) {
     const { kind, index, plane, gene } = layer;
-    const folder = kind === "map" ? this.scene.folder(index, plane, gene) : `samples/${index}/genes/${this.scene.inSample[index].get(gene ?? "")}`;
+    const folder =
+      kind === "map"
+        ? this.scene.folder(index, plane, gene)
+        : `samples/${index}/genes/${this.scene.inSample[index].get(gene ?? "")}`;
     const url = kind === "map" ? `${folder}/percentiles.json` : `${folder}.f32`;
     if (!this.known.has(url)) {
       this.known.set(url, null);
@@ -69,7 +77,7 @@ export class Scales {
   async #fetch(kind, url) {
     try {
       const found = kind === "map" ? await this.scene.json(url) : percentiles(await this.scene.floats(url));
-      this.known.set(url, found.length ? [found[1], found[99]] : [0, 1]);
+      this.known.set(url, limitsOf(found, url.endsWith("/n/percentiles.json")));
     } catch (error) {
       this.failed(/** @type {Error} */ (error).message);
       setTimeout(() => this.known.delete(url), 15_000);
@@ -81,6 +89,17 @@ export class Scales {
   #other() {
     return this.state.colors === "magma" ? "viridis" : "magma";
   }
+}
+
+/**
+ * Percentiles 1 and 99; of novelty 0 to 1 at least, for 1 is where it begins to matter.
+ * @param {number[]} found percentiles 0 to 100, or none
+ * @param {boolean} novelty
+ * @returns {[number, number]}
+ */
+function limitsOf(found, novelty) {
+  if (!found.length) return [0, 1];
+  return novelty ? [0, Math.max(1, found[99])] : [found[1], found[99]];
 }
 
 /** @param {Float32Array} values @returns {number[]} 101 of them, by linear interpolation; none if nothing is seen */

@@ -61,7 +61,10 @@ export class Scene {
     this.grades = this.maps.map((map) => new Map(Object.entries(map.grades)));
     /** @type {Map<string, Promise<any>>} */
     this.kept = new Map();
-    this.most = Math.min(400, Math.max(8, Math.floor(KEPT_NUMBERS / Math.max(1, ...this.samples.map(({ spots }) => spots)))));
+    this.most = Math.min(
+      400,
+      Math.max(8, Math.floor(KEPT_NUMBERS / Math.max(1, ...this.samples.map(({ spots }) => spots)))),
+    );
   }
 
   /**
@@ -81,7 +84,9 @@ export class Scene {
   /** @param {string} gene @returns {string|null} the worst grade that any map gives the gene */
   grade(gene) {
     const found = this.grades.map((grades) => grades.get(gene)).filter((one) => one !== undefined);
-    return found.length ? /** @type {string} */ (found.sort((p, q) => WORSE.indexOf(p) - WORSE.indexOf(q)).at(-1)) : null;
+    return found.length
+      ? /** @type {string} */ (found.sort((p, q) => WORSE.indexOf(p) - WORSE.indexOf(q)).at(-1))
+      : null;
   }
 
   /**

@@ -13,9 +13,11 @@ export class Spots {
     this.x = Float64Array.from(x);
     this.y = Float64Array.from(y);
     this.names = names;
-    const span = (/** @type {Float64Array} */ at) => at.reduce(([low, high], one) => [Math.min(low, one), Math.max(high, one)], [Infinity, -Infinity]);
-    [[this.left, this.right], [this.top, this.bottom]] = [span(this.x), span(this.y)];
-    this.side = Math.max(this.right - this.left, this.bottom - this.top, 1) / BUCKETS;
+    const [left, right] = span(this.x);
+    const [top, bottom] = span(this.y);
+    this.left = left;
+    this.top = top;
+    this.side = Math.max(right - left, bottom - top, 1) / BUCKETS;
     /** @type {Map<number, number[]>} */
     this.buckets = new Map();
     this.x.forEach((at, i) => {
@@ -65,6 +67,13 @@ export class Spots {
       }
     }
   }
+}
+
+/** @param {Float64Array} at @returns {[number, number]} the least and the greatest */
+function span(at) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const one of at) [low, high] = [Math.min(low, one), Math.max(high, one)];
+  return [low, high];
 }
 
 /**
@@ -123,7 +132,8 @@ function dots(context, radius) {
     one(/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ color) {
       const [left, top] = [Math.round(x - size / 2), Math.round(y - size / 2)];
       for (let row = Math.max(0, top); row < Math.min(height, top + size); row++) {
-        for (let column = Math.max(0, left); column < Math.min(width, left + size); column++) pixels[row * width + column] = color;
+        for (let column = Math.max(0, left); column < Math.min(width, left + size); column++)
+          pixels[row * width + column] = color;
       }
     },
     done() {

@@ -21,7 +21,11 @@ export class SpotStore {
 
   /** @param {number} sample @returns {Spots|null} */
   places(sample) {
-    return this.#get(this.whereabouts, `samples/${sample}/spots.json`, async (url) => new Spots(await this.scene.json(url)));
+    return this.#get(
+      this.whereabouts,
+      `samples/${sample}/spots.json`,
+      async (url) => new Spots(await this.scene.json(url)),
+    );
   }
 
   /** @param {number} sample @param {string|null} gene @returns {Float32Array|null} */

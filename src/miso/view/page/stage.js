@@ -23,6 +23,8 @@ export class Stage {
     this.b = null;
     this.active = this.a;
     this.laid = "";
+    /** @type {Promise<void>|undefined} */
+    this.opening = undefined;
     this.divider = this.#divider();
     this.element.addEventListener("pointerdown", () => this.element.focus({ preventScroll: true }));
     this.element.append(this.a.element);
@@ -34,10 +36,25 @@ export class Stage {
     return this.state.mode === "side" && this.b ? [this.a, this.b] : [this.a];
   }
 
-  /** Open the slide in pane a. */
+  /** Open the slide, laid out as the state says. */
   async open() {
+    this.element.dataset.mode = this.state.mode;
+    const second = this.state.mode === "side" ? this.#second() : null;
     await this.a.open();
     this.#watch(this.a);
+    await second;
+  }
+
+  /** Open the slide in pane b, once. */
+  #second() {
+    this.opening ??= (async () => {
+      const pane = new Pane("b", this.scene, { ...this.hooks, navigator: false });
+      this.element.append(pane.element);
+      await pane.open();
+      this.#watch(pane);
+      this.b = pane;
+    })();
+    return this.opening;
   }
 
   /** Lay the panes out as the state says. */
@@ -47,13 +64,7 @@ export class Stage {
     this.divider.hidden = mode !== "swipe";
     this.divider.style.left = `${100 * divider}%`;
     this.divider.setAttribute("aria-valuenow", String(Math.round(100 * divider)));
-    if (mode === "side" && !this.b) {
-      this.b = new Pane("b", this.scene, { ...this.hooks, navigator: false });
-      this.element.append(this.b.element);
-      await this.b.open();
-      this.#watch(this.b);
-      this.b.go(this.a.place());
-    }
+    if (mode === "side") await this.#second();
     if (this.b) this.b.element.hidden = mode !== "side";
     if (mode === "side" && this.laid !== "side") requestAnimationFrame(() => this.b?.go(this.a.place()));
     if (mode !== "side") this.active = this.a;
@@ -74,13 +85,18 @@ export class Stage {
   parts(pane) {
     const width = pane.element.clientWidth;
     const { mode, a, b, divider } = this.state;
-    if (mode === "swipe") return [{ side: a, left: 0, right: divider * width }, { side: b, left: divider * width, right: width }];
+    if (mode === "swipe")
+      return [
+        { side: a, left: 0, right: divider * width },
+        { side: b, left: divider * width, right: width },
+      ];
     return [{ side: pane.name === "a" ? a : b, left: 0, right: width }];
   }
 
   /** @param {Pane} pane */
   #watch(pane) {
-    for (const event of ["pointerdown", "wheel", "focusin"]) pane.element.addEventListener(event, () => (this.active = pane), { passive: true });
+    for (const event of ["pointerdown", "wheel", "focusin"])
+      pane.element.addEventListener(event, () => (this.active = pane), { passive: true });
     pane.viewer.addHandler("update-viewport", () => {
       const other = pane === this.a ? this.b : this.a;
       if (this.state.mode === "side" && other && this.active === pane) follow(pane, other);
@@ -98,10 +114,20 @@ export class Stage {
       this.a.draw();
       this.hooks.changed();
     };
-    const handle = make("div", {
-      class: "divider", role: "slider", tabindex: "0", "aria-label": "divider between the two sides",
-      "aria-valuemin": "0", "aria-valuemax": "100", "aria-orientation": "horizontal", hidden: true,
-    }, make("span", { text: "◂▸", "aria-hidden": "true" }));
+    const handle = make(
+      "div",
+      {
+        class: "divider",
+        role: "slider",
+        tabindex: "0",
+        "aria-label": "divider between the two sides",
+        "aria-valuemin": "0",
+        "aria-valuemax": "100",
+        "aria-orientation": "horizontal",
+        hidden: true,
+      },
+      make("span", { text: "◂▸", "aria-hidden": "true" }),
+    );
     handle.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
       handle.setPointerCapture(event.pointerId);
       handle.focus();
@@ -113,7 +139,9 @@ export class Stage {
       move((event.clientX - left) / width);
     });
     handle.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-      const to = { ArrowLeft: this.state.divider - STEP, ArrowRight: this.state.divider + STEP, Home: 0, End: 1 }[event.key];
+      const to = { ArrowLeft: this.state.divider - STEP, ArrowRight: this.state.divider + STEP, Home: 0, End: 1 }[
+        event.key
+      ];
       if (to === undefined) return;
       event.preventDefault();
       event.stopPropagation();
@@ -129,7 +157,11 @@ function follow(from, to) {
   const [zoom, center] = [one.getZoom(true), one.getCenter(true)];
   const width = from.element.clientWidth / to.element.clientWidth || 1;
   const there = other.getCenter(true);
-  if (Math.abs(other.getZoom(true) / (zoom * width) - 1) < 1e-9 && Math.hypot(there.x - center.x, there.y - center.y) < 1e-9) return;
+  if (
+    Math.abs(other.getZoom(true) / (zoom * width) - 1) < 1e-9 &&
+    Math.hypot(there.x - center.x, there.y - center.y) < 1e-9
+  )
+    return;
   other.zoomTo(zoom * width, null, true);
   other.panTo(center, true);
 }

@@ -16,7 +16,8 @@ export function cell(text) {
 export function csv(means) {
   const head = ["gene", "mean", "units", "grade", "map", "slide"].join(",");
   const rows = means.rows.map(({ gene, mean, grade }) =>
-    [cell(gene), mean ?? "", cell(means.units), cell(grade), cell(means.map), cell(means.slide)].join(","));
+    [cell(gene), mean ?? "", cell(means.units), cell(grade), cell(means.map), cell(means.slide)].join(","),
+  );
   return `${[head, ...rows].join("\r\n")}\r\n`;
 }
 
@@ -24,14 +25,22 @@ export function csv(means) {
 export function geojson(means) {
   const ring = [...means.polygon, means.polygon[0]];
   const known = means.rows.filter(({ mean }) => mean !== null);
-  return JSON.stringify({
-    type: "Feature",
-    geometry: { type: "Polygon", coordinates: [ring] },
-    properties: {
-      objectType: "annotation",
-      name: "MISO region",
-      slide: means.slide, map: means.map, units: means.units, area_um2: means.area_um2, covered: means.covered,
-      measurements: Object.fromEntries(known.map(({ gene, mean }) => [gene, mean])),
+  return JSON.stringify(
+    {
+      type: "Feature",
+      geometry: { type: "Polygon", coordinates: [ring] },
+      properties: {
+        objectType: "annotation",
+        name: "MISO region",
+        slide: means.slide,
+        map: means.map,
+        units: means.units,
+        area_um2: means.area_um2,
+        covered: means.covered,
+        measurements: Object.fromEntries(known.map(({ gene, mean }) => [gene, mean])),
+      },
     },
-  }, null, 1);
+    null,
+    1,
+  );
 }

@@ -47,7 +47,10 @@ export class Tiles {
    * @param {Request[]} requests
    */
   want(reader, requests) {
-    this.wanted.set(reader, requests.filter(({ url }) => !this.kept.has(url)));
+    this.wanted.set(
+      reader,
+      requests.filter(({ url }) => !this.kept.has(url)),
+    );
     const urls = new Set([...this.wanted.values()].flat().map(({ url }) => url));
     for (const [url, control] of this.coming) if (!urls.has(url)) control.abort();
     this.#next();

@@ -35,15 +35,25 @@ class View {
     this.spots = new SpotStore(scene, () => this.#arrived(), tell);
     this.scales = new Scales(scene, this.state, () => this.refresh(), tell);
     this.stage = new Stage(scene, this.state, {
-      draw: (pane) => this.#draw(pane), lost: tell, changed: () => this.#address(), moved: () => this.#address(),
+      draw: (pane) => this.#draw(pane),
+      lost: tell,
+      changed: () => this.#address(),
+      moved: () => this.#address(),
       made: (pane) => {
         this.hover?.watch(pane);
         this.region?.watch(pane);
       },
     });
     this.hover = new Hover(this);
-    this.means = new MeansCard(scene, () => mapOf(this.stage.parts(this.stage.active)[0].side, this.state), () => this.region?.clear());
-    this.region = new Region(this.stage, { closed: (polygon) => this.means.show(polygon), cleared: () => this.means.hide() });
+    this.means = new MeansCard(
+      scene,
+      () => mapOf(this.stage.parts(this.stage.active)[0].side, this.state),
+      () => this.region?.clear(),
+    );
+    this.region = new Region(this.stage, {
+      closed: (polygon) => this.means.show(polygon),
+      cleared: () => this.means.hide(),
+    });
     this.controls = new Controls(scene, this.state, () => this.refresh());
     this.genes = new Genes(scene, this.state, (gene) => this.#gene(gene));
   }
@@ -84,7 +94,8 @@ class View {
 
   /** @param {string} gene */
   #gene(gene) {
-    if (gene !== this.state.gene) this.state.limits = Object.fromEntries(Object.entries(this.state.limits).filter(([key]) => key === "n"));
+    if (gene !== this.state.gene)
+      this.state.limits = Object.fromEntries(Object.entries(this.state.limits).filter(([key]) => key === "n"));
     this.state.gene = gene;
     this.refresh();
   }
@@ -124,13 +135,27 @@ class View {
     });
     window.addEventListener("hashchange", () => this.#readAddress());
     armKeys({
-      "+": zoom(1.5), "=": zoom(1.5), "-": zoom(1 / 1.5), 0: home,
-      ArrowLeft: pan(-0.1, 0), ArrowRight: pan(0.1, 0), ArrowUp: pan(0, -0.1), ArrowDown: pan(0, 0.1),
-      "/": () => genes.input.focus(), n: () => genes.step(1), p: () => genes.step(-1),
-      "[": () => controls.fade(-0.1), "]": () => controls.fade(0.1),
-      m: () => controls.toggleMap(), s: () => controls.toggleSpots(), w: () => controls.nextMode(),
-      i: () => this.hover.readCenter(), "?": help,
-      r: () => mapped && region.take(region.tool ? "" : "polygon"), Enter: () => region.finish(), Escape: () => region.cancel(),
+      "+": zoom(1.5),
+      "=": zoom(1.5),
+      "-": zoom(1 / 1.5),
+      0: home,
+      ArrowLeft: pan(-0.1, 0),
+      ArrowRight: pan(0.1, 0),
+      ArrowUp: pan(0, -0.1),
+      ArrowDown: pan(0, 0.1),
+      "/": () => genes.input.focus(),
+      n: () => genes.step(1),
+      p: () => genes.step(-1),
+      "[": () => controls.fade(-0.1),
+      "]": () => controls.fade(0.1),
+      m: () => controls.toggleMap(),
+      s: () => controls.toggleSpots(),
+      w: () => controls.nextMode(),
+      i: () => this.hover.readCenter(),
+      "?": help,
+      r: () => mapped && region.take(region.tool ? "" : "polygon"),
+      Enter: () => region.finish(),
+      Escape: () => region.cancel(),
     });
   }
 }
@@ -139,19 +164,30 @@ class View {
 function describe({ slide, maps, version }) {
   document.title = `${slide.name}, MISO viewer`;
   byId("slide-name").textContent = slide.name;
-  byId("slide-about").textContent = `${slide.width} × ${slide.height} px, ${readable(slide.mpp)} µm/px (${slide.mpp_source})`;
+  byId("slide-about").textContent =
+    `${slide.width} × ${slide.height} px, ${readable(slide.mpp)} µm/px (${slide.mpp_source})`;
   byId("version").textContent = `miso ${version}`;
   byId("about").hidden = !maps.length;
-  byId("about-maps").replaceChildren(...maps.flatMap((map) => [
-    make("b", { text: map.name }),
-    make("dl", {}, ...aboutOf(map).flatMap(([label, text]) => [make("dt", { text: label }), make("dd", { text })])),
-  ]));
+  byId("about-maps").replaceChildren(
+    ...maps.flatMap((map) => [
+      make("b", { text: map.name }),
+      make("dl", {}, ...aboutOf(map).flatMap(([label, text]) => [make("dt", { text: label }), make("dd", { text })])),
+    ]),
+  );
 }
 
 /** @param {import("./scene.js").MapInfo} map @returns {[string, string][]} */
 function aboutOf(map) {
-  const novelty = map.slide_novelty === null ? [] : [/** @type {[string, string]} */ (["novelty of the slide", readable(map.slide_novelty)])];
-  return [["cells", `${map.shape[0]} × ${map.shape[1]} of ${readable(map.pitch_um)} µm`], ["units", map.units], ...novelty, ...map.about];
+  const novelty =
+    map.slide_novelty === null
+      ? []
+      : [/** @type {[string, string]} */ (["novelty of the slide", readable(map.slide_novelty)])];
+  return [
+    ["cells", `${map.shape[0]} × ${map.shape[1]} of ${readable(map.pitch_um)} µm`],
+    ["units", map.units],
+    ...novelty,
+    ...map.about,
+  ];
 }
 
 armNotice();
