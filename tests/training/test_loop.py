@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+from miso.training.history import History
 from miso.training.loop import Host, Judge, Plan, computes_in_bfloat16, train_epochs
 from miso.training.snapshot import Best, Snapshots, copy_weights
 
@@ -223,6 +226,32 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(
     assert found.weights is not None
     assert best.weights is not None
     assert all(torch.equal(found.weights[name], best.weights[name]) for name in best.weights)
+
+
+def test_the_history_has_mean_losses_and_scores_also_after_a_kill(tmp_path: Path) -> None:
+    plan = replace(PLAN, accumulate=2, lr=0.0)  # the model stays as it is, and so does its loss
+    model, whole = make_model(), History(tmp_path / "whole.csv")
+    losses = [squared(model)(item).item() for item in in_turn(torch.Generator())]
+    train_epochs(
+        model,
+        plan,
+        in_turn,
+        squared(model),
+        phase="x",
+        judge=judged_by(0.2, 0.5, 0.4),
+        host=Host(history=whole),
+    )
+    table = whole.read()
+    assert table["epoch"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(table["loss"], np.mean(losses), rtol=1e-5)
+    assert table["score"].tolist() == [0.2, 0.5, 0.4]
+    history, snapshots = History(tmp_path / "h.csv"), Snapshots(folder=tmp_path, settings={}, every_s=0)
+    with pytest.raises(Killed):
+        fit_with_snapshots(tmp_path, Host(snapshots=snapshots, history=history, track=killed_after(2)))
+    fit_with_snapshots(tmp_path, Host(snapshots=snapshots, history=history), scores=(0.4,))
+    once = History(tmp_path / "once.csv")
+    fit_with_snapshots(tmp_path, Host(history=once))
+    pd.testing.assert_frame_equal(history.read(), once.read())
 
 
 def test_a_training_that_was_stopped_early_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from miso.errors import CheckpointError
 from miso.models.residuals import Residuals
 from miso.models.trust import read_trust
 from miso.reports.runs import FinishedRun
+from miso.training.history import FILE, History
 
 
 def folds_of(run: FinishedRun) -> Iterator[tuple[int, int, Path]]:
@@ -33,9 +32,7 @@ def chosen_in_training(run: FinishedRun) -> list[dict[str, Any]]:
 
 
 def curves_of(run: FinishedRun) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Return (epoch, value) by what is drawn and by fold, as far as folds keep a `history.csv`.
-
-    Its columns: phase, epoch, loss (mean over the epoch's items), score (validation's, empty without).
+    """Return (epoch, value) by what is drawn and by fold, as far as folds keep a `training.history`.
 
     Raises
     ------
@@ -44,18 +41,17 @@ def curves_of(run: FinishedRun) -> dict[str, dict[str, list[tuple[float, float]]
     """
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for repeat, fold, checkpoint in folds_of(run):
-        file = checkpoint.parent / "history.csv"
-        if not file.is_file():
-            continue
+        history = History(checkpoint.parent / FILE)
         try:
-            table = pd.read_csv(file)[["phase", "epoch", "loss", "score"]]
-        except (ValueError, KeyError, OSError) as err:
-            raise CheckpointError(f"{file} is damaged; remove it, the run does without") from err
+            table = history.read()
+        except (ValueError, OSError) as err:
+            raise CheckpointError(f"{history.file} is damaged; remove it, the run does without") from err
         name = f"fold {fold}" if run.settings["n_repeats"] == 1 else f"repeat {repeat}, fold {fold}"
         for phase, rows in table.groupby("phase", sort=False):
+            kind, _, part = str(phase).partition(" ")  # "proving 2 of 5" is a part of "proving"
             for what in ("loss", "score"):
                 line = rows[["epoch", what]].dropna().astype(float).itertuples(index=False, name=None)
-                curves.setdefault(f"{phase}: {what}", {})[name] = list(line)
+                curves.setdefault(f"{kind}: {what}", {})[f"{name}, {part}" if part else name] = list(line)
     return {title: lines for title, lines in curves.items() if any(lines.values())}
 
 

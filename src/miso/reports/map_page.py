@@ -130,12 +130,12 @@ def windows_in_words(made: dict[str, object]) -> str:
 
 def _novelty(map_: ExpressionMap, novelty: Plane | None, painter: MapPainter) -> dict[str, Any]:
     seen = novelty[np.isfinite(novelty)] if novelty is not None else np.empty(0)
-    painted = painter.paint(novelty, NOVELTY_COLORS) if novelty is not None and seen.size else None
+    limits = 0.0, max(float(np.percentile(seen, 99)), 1.0) if seen.size else 1.0
     return {
         "of_slide": map_.slide_novelty,
         "beyond": float((seen > 1).mean()) if seen.size else None,
-        "picture": painted and painted[0],
-        "limits": painted and painted[1],
+        "picture": painter.paint(novelty, NOVELTY_COLORS, limits)[0] if novelty is not None else None,
+        "limits": limits,
     }
 
 

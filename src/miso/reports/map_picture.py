@@ -72,12 +72,14 @@ class MapPainter:
         """Return the slide alone."""
         return self._finished(self.slide)
 
-    def paint(self, plane: Plane, colors: str = COLORS) -> tuple[Picture, tuple[float, float]]:
-        """Paint a plane; return the values at the ends of its colours too (percentiles 1 and 99)."""
+    def paint(
+        self, plane: Plane, colors: str = COLORS, limits: tuple[float, float] | None = None
+    ) -> tuple[Picture, tuple[float, float]]:
+        """Paint a plane; return the values at the ends of its colours too, percentiles 1 and 99 by default."""
         shown = plane[np.ix_(self.rows, self.columns)]
         shown[self.rows < 0] = np.nan
         shown[:, self.columns < 0] = np.nan
-        limits = color_limits(plane)
+        limits = limits or color_limits(plane)
         painted, _ = colored(shown, colors, limits)
         over = self.pale + ALPHA * (painted.astype(np.float32) - self.pale)
         mixed = np.where(np.isfinite(shown)[..., None], over, self.pale).round().astype(np.uint8)

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from miso.errors import MisoError
 from miso.launch.progress import Track, silent
+from miso.training.history import History
 from miso.training.snapshot import Best, Parts, Snapshots, copy_weights
 from miso.training.team import ALONE, Team
 
@@ -49,10 +50,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What a training runs on: who shares it, where its snapshots lie, who is shown how far it is."""
+    """What a training runs on: who shares it, where snapshots and history lie, who is shown how far it is."""
 
     team: Team = ALONE
     snapshots: Snapshots | None = None
+    history: History | None = None
     track: Track = silent
 
 
@@ -111,6 +113,7 @@ def train_epochs(
                 break
             model.train()
             items, at_once = shuffled(order), plan.accumulate * team.size
+            total = torch.zeros(1, device=device)
             for start in range(0, len(items), at_once):
                 step = items[start : start + at_once]
                 optimizer.zero_grad()
@@ -118,10 +121,15 @@ def train_epochs(
                     with _autocast(plan.precision, device):
                         loss = loss_of(item) / len(step)
                     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                    total += loss.detach() * len(step)
                 team.add_gradients(model)
                 optimizer.step()
             model.eval()
-            best = _better(best, epoch, model, judge, team, keep_weights)
+            verdict = _verdict(judge, team)
+            best = _better(best, epoch, model, verdict, keep_weights)
+            mean_loss = float(team.gather(total.cpu()).sum()) / max(len(items), 1)
+            if host.history and team.leads:
+                host.history.add(phase, epoch, mean_loss, verdict[0] if verdict else None)
             if host.snapshots and _due(host.snapshots, written, team):
                 moment = parts.moment(epoch, best)
                 if team.leads:
@@ -149,14 +157,18 @@ def _random_numbers(seed: int, team: Team, device: torch.device) -> Iterator[Non
         yield
 
 
-def _better(
-    best: Best, epoch: int, model: nn.Module, judge: Judge | None, team: Team, keep_weights: bool
-) -> Best:
-    """Judge an epoch; all processes go by what the lead finds."""
+def _verdict(judge: Judge | None, team: Team) -> list[float]:
+    """Judge an epoch: the score, and further numbers; all processes go by what the lead finds."""
     if judge is None:
+        return []
+    score, numbers = judge()
+    return team.as_lead([score, *numbers])
+
+
+def _better(best: Best, epoch: int, model: nn.Module, verdict: list[float], keep_weights: bool) -> Best:
+    if not verdict:
         return Best(epoch=epoch)
-    own_score, own_numbers = judge()
-    score, *numbers = team.as_lead([own_score, *own_numbers])
+    score, *numbers = verdict
     told = [*best.told, numbers]
     if not score > best.score:
         return replace(best, told=told)

@@ -21,6 +21,7 @@ from miso.training.config import TrainConfig
 from miso.training.device import choose_device
 from miso.training.folder import RunFolder
 from miso.training.gene_weights import ignored_genes, weights_fingerprint
+from miso.training.history import FILE, History
 from miso.training.loop import Host
 from miso.training.sections import Held
 from miso.training.snapshot import EVERY_S, Snapshots
@@ -92,7 +93,8 @@ def run_folds(
 
     def host(folder: Path) -> Host:
         snapshots = Snapshots(folder=folder / "snapshots", settings=settings, say=say, every_s=EVERY_S)
-        return Host(team=team, snapshots=snapshots, track=track if team.leads else silent)
+        history = History(folder / FILE)
+        return Host(team=team, snapshots=snapshots, history=history, track=track if team.leads else silent)
 
     for job in _jobs(config, cohort, splits, run, host):
         where = f"repeat {job.repeat}, fold {job.index} (test {', '.join(job.fold.test) or 'none'})"
