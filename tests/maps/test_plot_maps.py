@@ -28,7 +28,6 @@ from miso.maps.header import MapHeader, SlideRecord
 from miso.maps.layers import HATCH, Cells, hatching
 from miso.maps.plot_maps import draw_maps
 from miso.maps.regions import Region
-from miso.maps.scene import how_made
 from miso.maps.store import new_map
 from miso.maps.super_resolve import super_resolve
 from miso.maps.thumbnail import Box, Thumbnail
@@ -213,7 +212,7 @@ def test_captions_say_how_each_map_was_made(make: Make) -> None:
         "predicted": {},
     }
     maps = [make({"G": HOT}, f"m{i}", provenance=made) for i, made in enumerate(ways.values())]
-    assert [how_made(map_) for map_ in maps] == list(ways)
+    assert [map_.header.how_made for map_ in maps] == list(ways)
     assert captions(draw_maps(maps[:3], ["G"])) == ["H&E", *(f"G: {way}" for way in list(ways)[:3])]
 
 
@@ -311,4 +310,4 @@ def test_captions_say_how_a_map_was_made(
     map_ = super_resolve(
         slide, encoder_of(), model_for(size_px), tmp_path / "m", tile=tile, tissue="all", **layout
     )
-    assert how_made(map_) == said
+    assert map_.header.how_made == said

@@ -210,12 +210,16 @@ def started(source: Path, out: Path) -> subprocess.Popen[bytes]:
 def test_an_interrupted_run_leaves_no_file_of_that_name(tmp_path, ended_by):
     noise = np.random.default_rng(0).integers(0, 256, (500, 2000, 3), dtype=np.uint8)
     Image.fromarray(np.tile(noise, (20, 2, 1))).save(tmp_path / "S1.tif")
-    process = started(tmp_path / "S1.tif", tmp_path / "o")
-    os.kill(process.pid, ended_by)
-    assert process.wait() in {130, -ended_by}
-    assert not (tmp_path / "o" / "S1_pyr.tif").exists()
+    for attempt in ("o", "p", "q"):  # on a busy machine the signal may come when all is done
+        out = tmp_path / attempt
+        process = started(tmp_path / "S1.tif", out)
+        os.kill(process.pid, ended_by)
+        if (code := process.wait()) != 0:
+            break
+    assert code in {130, -ended_by}
+    assert not (out / "S1_pyr.tif").exists()
     if ended_by == signal.SIGINT:
-        assert not list((tmp_path / "o").iterdir())
+        assert not list(out.iterdir())
 
 
 def test_it_needs_neither_torch_nor_pandas(slide, tmp_path):

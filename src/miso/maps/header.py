@@ -62,6 +62,21 @@ class MapHeader:
     calibration: Mapping[str, Any] | None = None
     slide_novelty: float | None = None
 
+    @property
+    def how_made(self) -> str:
+        """How the windows of the map met, in a few words."""
+        made = self.provenance
+        tile, window, stride = made.get("tile"), made.get("window_px"), made.get("stride_px")
+        tile_px = tile.get("size_px") if isinstance(tile, dict) else window
+        passes = "1 pass" if (n := made.get("passes", 1)) == 1 else f"{n} shifted passes"
+        if stride is None or tile_px is None:
+            return "predicted"
+        if window is not None and window != tile_px:
+            return f"windows of {window} px, {passes}"
+        if stride != tile_px:
+            return f"stride {stride} px"
+        return "tiles side by side" if n == 1 else passes
+
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, numbers and strings."""
         step = self.raster.step_px

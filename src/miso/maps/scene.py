@@ -31,21 +31,6 @@ LOW = ("C", "D")
 """Grades of low reliability, which are marked."""
 
 
-def how_made(map_: ExpressionMap) -> str:
-    """Say how the windows of a map met."""
-    made = map_.provenance
-    tile, window, stride = made.get("tile"), made.get("window_px"), made.get("stride_px")
-    tile_px = tile.get("size_px") if isinstance(tile, dict) else window
-    passes = "1 pass" if (n := made.get("passes", 1)) == 1 else f"{n} shifted passes"
-    if stride is None or tile_px is None:
-        return "predicted"
-    if window is not None and window != tile_px:
-        return f"windows of {window} px, {passes}"
-    if stride != tile_px:
-        return f"stride {stride} px"
-    return "tiles side by side" if n == 1 else passes
-
-
 def scale_of(gene: str, units: str) -> str:
     """Name what maps of one gene and unit share: their colours."""
     return f"{gene} in {units}"
@@ -78,11 +63,14 @@ class Scene:
     def _cells(self, gene: str, map_: ExpressionMap) -> Layer:
         window, grade = _window(map_, self.view), map_.grades.get(gene)
         several = len(self.maps) > 1
-        notes = [*([map_.path.stem] if several else [how_made(map_)]), f"cells of {map_.pitch_um:.3g} µm"]
+        notes = [
+            *([map_.path.stem] if several else [map_.header.how_made]),
+            f"cells of {map_.pitch_um:.3g} µm",
+        ]
         novelty = None if map_.novelty is None else _part(map_.novelty, map_.raster, window)
         return Layer(
             drawn=_placed(map_.part(gene, window.rows, window.columns), map_.raster, window),
-            caption=f"{gene}: {how_made(map_) if several else 'predicted'}",
+            caption=f"{gene}: {map_.header.how_made if several else 'predicted'}",
             note=" · ".join([*notes, *([GRADES.get(grade, f"grade {grade}")] if grade else [])]),
             marked=grade in LOW,
             units=map_.units,
@@ -97,7 +85,7 @@ class Scene:
         return Layer(
             drawn=_part(plane, map_.raster, _window(map_, self.view)),
             caption=f"{gene}: spread",
-            note="over models and windows" + (f" · {how_made(map_)}" if len(self.maps) > 1 else ""),
+            note="over models and windows" + (f" · {map_.header.how_made}" if len(self.maps) > 1 else ""),
             units=f"standard deviation, {map_.units}",
             scale=f"spread of {scale_of(gene, map_.units)}",
             colors=SPREAD,

@@ -75,7 +75,7 @@ class MapPainter:
     def paint(
         self, plane: Plane, colors: str = COLORS, limits: tuple[float, float] | None = None
     ) -> tuple[Picture, tuple[float, float]]:
-        """Paint a plane; return the values at the ends of its colours too, percentiles 1 and 99 by default."""
+        """Paint a plane; return the ends of its colours too, by default percentiles 1 and 99."""
         shown = plane[np.ix_(self.rows, self.columns)]
         shown[self.rows < 0] = np.nan
         shown[:, self.columns < 0] = np.nan

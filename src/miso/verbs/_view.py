@@ -1,6 +1,7 @@
 """Looking at a slide: a server until it is interrupted, or a folder."""
 
 import secrets
+import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def open_(
     url = listener.url + (f"?token={token}" if token else "")
 
     def started() -> None:
+        if scene.maps:  # what the page asks for first, while the browser starts
+            threading.Thread(target=scene.maps[0].percentiles, args=("0",), daemon=True).start()
         tell(f"{slide.name} is at {url}   (Ctrl-C stops it)")
         if not here:
             tell("whoever has this address can look at the slide; it is not encrypted on its way")

@@ -111,14 +111,15 @@ class MapTiles:
 
 def halved(plane: Plane) -> Plane:
     """Return means of 2 × 2 cells, of those seen among them; sizes are rounded up."""
-    rows, columns = plane.shape
-    whole = np.pad(plane, ((0, rows % 2), (0, columns % 2)), constant_values=np.nan)
-    blocks = whole.reshape(whole.shape[0] // 2, 2, whole.shape[1] // 2, 2)
-    seen = np.isfinite(blocks)
-    count = seen.sum(axis=(1, 3))
-    total = np.where(seen, blocks, 0).sum(axis=(1, 3))
-    means = np.full(count.shape, np.nan, dtype=np.float32)
-    np.divide(total, count, out=means, where=count > 0, casting="same_kind")
+    rows, columns = (math.ceil(side / 2) for side in plane.shape)
+    total, count = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.uint8)
+    for corner in (plane[::2, ::2], plane[1::2, ::2], plane[::2, 1::2], plane[1::2, 1::2]):
+        height, width = corner.shape  # one less where the plane has an odd side
+        seen = np.isfinite(corner)
+        total[:height, :width] += np.where(seen, corner, np.float32(0))
+        count[:height, :width] += seen
+    means = np.full((rows, columns), np.nan, dtype=np.float32)
+    np.divide(total, count, out=means, where=count > 0)
     return means
 
 

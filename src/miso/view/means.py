@@ -8,7 +8,6 @@ import numpy as np
 import shapely
 
 from miso.errors import RegionError
-from miso.maps.aggregate import aggregate
 from miso.maps.regions import Region
 from miso.view.scene import Scene
 
@@ -34,6 +33,8 @@ def means_of(scene: Scene, body: bytes) -> dict[str, Any]:
     RegionError
         If it is no such request, or the polygon has no area on the slide.
     """
+    from miso.maps.aggregate import aggregate  # with anndata, which takes long to import
+
     number, polygon = _read(body)
     if not 0 <= number < len(scene.maps):
         raise RegionError(f"there is no map {number} here")

@@ -11,7 +11,6 @@ from matplotlib import colormaps
 from miso.errors import MapError, SampleError
 from miso.launch.provenance import stamp
 from miso.maps import ExpressionMap, open_map
-from miso.maps.scene import how_made
 from miso.slides import Slide, open_slide
 from miso.units import Resolution, in_px
 from miso.view.map_tiles import TILE, MapTiles
@@ -125,7 +124,7 @@ def _of_map(tiles: MapTiles) -> dict[str, Any]:
         "has_novelty": map_.novelty_values is not None,
         "slide_novelty": map_.slide_novelty,
         "about": [
-            ["windows", how_made(map_)],
+            ["windows", header.how_made],
             ["cells", f"{map_.pitch_um:.3g} µm"],
             ["encoder", str(header.provenance.get("encoder", "unknown"))],
             ["slide", f"{header.slide.name}, {header.slide.mpp:.4g} µm/px ({header.slide.mpp_source})"],

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import anndata
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.errors import SampleError
 from miso.geometry import Points
-from miso.samples import open_sample
-from miso.samples.targets import dense_counts
 from miso.units import Resolution
+
+if TYPE_CHECKING:
+    import anndata
 
 COUNTS = "counts per spot"
 
@@ -52,6 +52,9 @@ def open_spots(path: Path) -> Spots:
 
 
 def _measured(path: Path) -> Spots:
+    from miso.samples import open_sample  # with anndata, which takes long to import
+    from miso.samples.targets import dense_counts
+
     sample = open_sample(path)
     adata, size = sample.adata, sample.manifest["slide"].get("size_px")
     return Spots(
@@ -70,6 +73,8 @@ def _measured(path: Path) -> Spots:
 
 
 def _predicted(path: Path) -> Spots:
+    import anndata
+
     if not path.is_file():
         raise SampleError(f"no predictions at {path}; miso predict writes them, one .h5ad a sample")
     try:
@@ -96,7 +101,7 @@ def _predicted(path: Path) -> Spots:
         ) from err
 
 
-def _spot_um(adata: anndata.AnnData) -> float:
+def _spot_um(adata: "anndata.AnnData") -> float:
     """Read the diameter of spots: runs write it in µm, `miso predict` as Space Ranger's readers do."""
     if (said := adata.uns["miso"].get("spot_diameter_um")) is not None:
         return float(said)

@@ -97,7 +97,7 @@ def live(shown: Scene, serving: Callable[[ASGIApp], str]) -> str:
     return serving(application(shown, hosts=None))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator["Browser"]:
     """A headless Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
