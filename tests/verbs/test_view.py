@@ -1,9 +1,14 @@
 """`miso view` serves what it is told to, opens the browser only on this machine, and writes a folder."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from starlette.applications import Starlette
@@ -65,6 +70,20 @@ def test_on_this_machine_the_browser_opens_and_no_token_is_asked_for(
     assert f"{slide.name} is at {listener.url} " in err
     scene = TestClient(app, base_url=listener.url).get("scene.json").json()
     assert scene["maps"][0]["genes"] == ["KRT8", "CD3D"]
+
+
+def test_ctrl_c_ends_it_without_a_word(slide_and_map: tuple[Path, Path]) -> None:
+    command = [sys.executable, "-m", "miso", "view", str(slide_and_map[0]), "--mpp", "0.5"]
+    with subprocess.Popen(
+        [*command, "--no-browser", "--port", "0"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        url = re.search(r"http://\S+", process.stderr.readline())
+        assert url is not None
+        assert httpx.get(f"{url[0]}scene.json").json()["slide"]["mpp"] == 0.5
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == ""
 
 
 def test_beyond_this_machine_a_token_is_made_and_no_browser_opened(

@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from anyio import CapacityLimiter, to_thread
@@ -91,7 +92,8 @@ def serve(app: Starlette, listener: Listener, started: Callable[[], None]) -> No
         started()
 
     server.startup = startup_and_tell  # type: ignore[method-assign]  # uvicorn has no hook for it
-    server.run(sockets=[listener.socket])
+    with suppress(KeyboardInterrupt):  # that is how a server is stopped
+        server.run(sockets=[listener.socket])
 
 
 def _missing() -> Response:
