@@ -128,3 +128,19 @@ def test_side_by_side_moves_together(look: Look, live: str) -> None:
     page.wait_for_selector("#readout :text('KRT8')")
     assert where(page.locator("#readout").inner_text()) == pytest.approx(where(there), abs=0.5)
     assert where(there) == pytest.approx((660, 420), abs=1)  # 120 and 40 px on
+
+
+def test_a_second_pane_that_is_left_while_it_opens_does_not_stay(look: Look, live: str) -> None:
+    looker = look().open(f"{live}#x=1200&y=800&zoom=1&mode=swipe")
+    page = looker.page
+    page.evaluate(
+        """() => { for (let i = 0; i < 2; i++)
+          document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "w", bubbles: true })); }"""
+    )
+    page.wait_for_selector("[data-pane=b]", state="attached")
+    looker.still()
+    assert not page.locator("[data-pane=b]").is_visible()
+    assert page.locator("[data-pane=a]").bounding_box() == page.locator("#stage").bounding_box()
+    page.keyboard.press("w")
+    page.keyboard.press("w")
+    page.wait_for_selector("[data-pane=b]", state="visible")

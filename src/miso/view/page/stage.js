@@ -59,13 +59,13 @@ export class Stage {
 
   /** Lay the panes out as the state says. */
   async arrange() {
-    const { mode, divider } = this.state;
-    this.element.dataset.mode = mode;
-    this.divider.hidden = mode !== "swipe";
+    const { divider } = this.state;
+    this.element.dataset.mode = this.state.mode;
+    this.divider.hidden = this.state.mode !== "swipe";
     this.divider.style.left = `${100 * divider}%`;
     this.divider.setAttribute("aria-valuenow", String(Math.round(100 * divider)));
-    if (mode === "side") await this.#second();
-    if (this.b) this.b.element.hidden = mode !== "side";
+    if (this.state.mode === "side") await this.#second();
+    const { mode } = this.state; // perhaps another one by now
     if (mode === "side" && this.laid !== "side") requestAnimationFrame(() => this.b?.go(this.a.place()));
     if (mode !== "side") this.active = this.a;
     this.laid = mode;
