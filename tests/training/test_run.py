@@ -62,7 +62,7 @@ def test_a_run_folder_holds_what_the_contract_names(run: Path) -> None:
         promised |= {
             f"{at}/checkpoint/{name}" for name in ("model.safetensors", "config.json", "trust.safetensors")
         }
-        promised |= {f"{at}/metrics.parquet"}
+        promised |= {f"{at}/metrics.parquet", f"{at}/history.csv"}
     assert there == promised
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -127,6 +128,8 @@ def test_bad_input_of_one_process_ends_all_and_the_lead_says_it_once(who: int) -
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others() -> None:
     ended = start(2, FAIL, "killed", 1)
+    if ended[0][0] == -signal.SIGABRT:  # once in a while gloo itself ends a process whose peer is gone
+        ended = start(2, FAIL, "killed", 1)
     assert [code for code, _ in ended] == [2, -9]
     assert "miso: one of the 2 processes ended without a word" in ended[0][1]
 
