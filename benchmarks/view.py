@@ -178,6 +178,7 @@ def asked(client: httpx.Client, address: str) -> float:
 
 def together(url: str, scene: dict[str, Any]) -> dict[str, Any]:
     """Let clients pan at once, each along rows of tiles of its own."""
+    tiles = map_tiles(scene)
 
     def pan(number: int) -> tuple[int, list[float]]:
         draw, wrong, times = random.Random(number), 0, []
@@ -185,7 +186,7 @@ def together(url: str, scene: dict[str, Any]) -> dict[str, Any]:
             for step in range(EACH):
                 address = slide_tile(scene["slide"], step % 5, draw)
                 if step % 3 == 2:
-                    address = draw.choice(map_tiles(scene))
+                    address = draw.choice(tiles)
                 try:
                     times.append(asked(client, address))
                 except httpx.HTTPError:

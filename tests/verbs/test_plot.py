@@ -4,36 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from miso.geometry import Raster
-from miso.maps.header import MapHeader, SlideRecord
-from miso.maps.store import new_map
-from miso.maps.thumbnail import Thumbnail
-from miso.slides import Slide
-
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def map_at(save: Callable[..., Slide], tmp_path: Path) -> Path:
-    """A map of two genes on a slide of 480 × 320 px."""
-    slide = save(np.full((320, 480, 3), 255, np.uint8))
-    header = MapHeader(
-        genes=("KRT8", "CD3D"),
-        units="counts per spot",
-        pitch_um=8,
-        raster=Raster.over(slide.size_px, 16),
-        slide=SlideRecord.of(slide),
-        provenance={},
-    )
-    values = np.random.default_rng(0).uniform(0, 1, (2, 20, 30)).astype(np.float32)
-    keep = np.ones((20, 30), np.bool_)
-    with new_map(tmp_path / "m.zarr", header, Thumbnail.of(slide), keep) as writer:
-        writer.put(0, [values])
-    return tmp_path / "m.zarr"
 
 
 def test_genes_maps_and_a_zoom_make_one_picture(run_miso: Run, map_at: Path, tmp_path: Path) -> None:

@@ -9,16 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from miso.geometry import Raster
-from miso.maps.header import MapHeader, SlideRecord
-from miso.maps.store import new_map
-from miso.maps.thumbnail import Thumbnail
-from miso.slides import Slide
+from miso.maps import open_map
 from miso.verbs import _view as module
 from miso.view.listen import Listener
 
@@ -27,20 +22,8 @@ Served = list[tuple[Starlette, Listener, list[str]]]
 
 
 @pytest.fixture
-def slide_and_map(save: Callable[..., Slide], tmp_path: Path) -> tuple[Path, Path]:
-    with save(np.full((320, 480, 3), 255, np.uint8)) as slide:
-        header = MapHeader(
-            genes=("KRT8", "CD3D"),
-            units="counts per spot",
-            pitch_um=8,
-            raster=Raster.over(slide.size_px, 16),
-            slide=SlideRecord.of(slide),
-            provenance={},
-        )
-        keep = np.ones((20, 30), np.bool_)
-        with new_map(tmp_path / "m.zarr", header, Thumbnail.of(slide), keep) as writer:
-            writer.put(0, [np.ones((2, 20, 30), np.float32)])
-        return slide.path, tmp_path / "m.zarr"
+def slide_and_map(map_at: Path) -> tuple[Path, Path]:
+    return Path(open_map(map_at).header.slide.path), map_at
 
 
 @pytest.fixture

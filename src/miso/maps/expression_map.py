@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # both work on maps
 
 HEADER, VALUES, STD, NOVELTY, THUMBNAIL = "miso", "expression", "std", "novelty", "thumbnail"
 """Names inside the Zarr group: the attribute with the header, and the arrays."""
+ALL = slice(None)
 
 Planes = Float[NDArray[np.float32], "gene row col"]
 
@@ -92,24 +93,28 @@ class ExpressionMap:
         return gene in self.genes
 
     def __getitem__(self, gene: str) -> Plane:
-        return self.part(gene, slice(None), slice(None))
+        return self.part(gene, ALL, ALL)
 
     def part(self, gene: str, rows: slice, columns: slice) -> Plane:
         """Read some rows and columns of a gene."""
-        stored = self._stored(gene)
-        try:
-            return np.asarray(self.values[stored, rows, columns], dtype=np.float32)
-        except (OSError, RuntimeError, ValueError) as err:
-            raise MapError(f"map {self.path} is damaged at gene {gene!r}: {err}; make it again") from err
+        return self._read(self.values, self._stored(gene), rows, columns, f"gene {gene!r}")
 
-    def std(self, gene: str) -> Plane | None:
+    def std(self, gene: str, rows: slice = ALL, columns: slice = ALL) -> Plane | None:
         """Spread of a gene over models and over the windows that saw a cell, in its units, or None."""
-        return None if self.std_values is None else self._read(self.std_values, self._stored(gene), gene)
+        if self.std_values is None:
+            return None
+        return self._read(self.std_values, self._stored(gene), rows, columns, f"the spread of gene {gene!r}")
 
     @property
     def novelty(self) -> Plane | None:
         """How far each tile lies from the training tiles: beyond 1 the models guess; None if left out."""
-        return None if self.novelty_values is None else self._read(self.novelty_values, 0, "novelty")
+        return self.novelty_part(ALL, ALL)
+
+    def novelty_part(self, rows: slice, columns: slice) -> Plane | None:
+        """Read some rows and columns of the novelty."""
+        if self.novelty_values is None:
+            return None
+        return self._read(self.novelty_values, 0, rows, columns, "its novelty")
 
     @property
     def slide_novelty(self) -> float | None:
@@ -121,11 +126,11 @@ class ExpressionMap:
         """How far cross-validation bears each gene out (see `miso.models.reliability`); empty if unknown."""
         return dict(self.header.grades)
 
-    def _read(self, array: zarr.Array[Any], index: int, name: str) -> Plane:
+    def _read(self, array: zarr.Array[Any], index: int, rows: slice, columns: slice, what: str) -> Plane:
         try:
-            return np.asarray(array[index], dtype=np.float32)
+            return np.asarray(array[index, rows, columns], dtype=np.float32)
         except (OSError, RuntimeError, ValueError) as err:
-            raise MapError(f"map {self.path} is damaged at {name!r}: {err}; make it again") from err
+            raise MapError(f"map {self.path} is damaged at {what}: {err}; make it again") from err
 
     def planes(self, genes: slice, rows: slice, columns: slice) -> Planes:
         """Read some rows and columns of a run of genes, which is faster than one by one."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from miso.maps.canvas import COLORS, color_limits, round_length
+from miso.maps.colors import lookup
 
 QUALITIES = (82, 70, 55, 40)
 """Of JPEG, tried one after the other until a picture is small enough."""
@@ -62,14 +63,6 @@ def read_picture(path: Path, longest_px: int, most_bytes: int) -> Picture | None
             return jpeg(image, most_bytes)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
-
-
-@cache
-def lookup(colors: str = COLORS) -> UInt8[NDArray[np.uint8], "256 3"]:
-    """Return the 256 colours of a map of matplotlib's."""
-    from matplotlib import colormaps
-
-    return np.round(colormaps[colors](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
 
 
 @cache

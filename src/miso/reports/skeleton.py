@@ -53,7 +53,8 @@ def render(template: str, made_of: str = "", **content: Any) -> str:
 
 def identity(template: str, content: Mapping[str, Any]) -> str:
     """Name what a page is made of: plain JSON, this version, and the templates."""
-    parts = [version("miso-spatial"), _part(template), _part("page.css"), _part("page.js")]
+    shared = ("base.html", "parts.html", "page.css", "page.js")
+    parts = [version("miso-spatial"), *map(_part, (template, *shared))]
     said = json.dumps([parts, content], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 

@@ -2,12 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import zarr
-
-from miso.errors import MapError
 from miso.geometry import Raster
 from miso.maps import ExpressionMap
 from miso.maps.sampling import Plane
@@ -46,22 +41,13 @@ class ThinMap:
 
     def std(self, gene: str) -> Plane | None:
         """Read the spread of a gene, if the map has it."""
-        at = self.map_.genes.index(gene)
-        return self._read(self.map_.std_values, at if self.map_.kept is None else self.map_.kept[at])
+        return self.map_.std(gene, self._slice, self._slice)
 
     @property
     def novelty(self) -> Plane | None:
         """Read how novel tiles are, if the map says so."""
-        return self._read(self.map_.novelty_values, 0)
+        return self.map_.novelty_part(self._slice, self._slice)
 
     @property
     def _slice(self) -> slice:
         return slice(None, None, self.every)
-
-    def _read(self, array: zarr.Array[Any] | None, index: int) -> Plane | None:
-        if array is None:
-            return None
-        try:
-            return np.asarray(array[index, self._slice, self._slice], dtype=np.float32)
-        except (OSError, RuntimeError, ValueError) as err:
-            raise MapError(f"map {self.map_.path} is damaged: {err}; make it again") from err

@@ -3,14 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import zarr
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from miso.errors import MapError
 from miso.maps import ExpressionMap
 from miso.view.bounded import BoundedCache
 
@@ -55,7 +52,7 @@ class MapTiles:
 
     def tile(self, plane: str, level: int, column: int, row: int) -> bytes | None:
         """Return a tile as little-endian float32, row by row, or None where there is none."""
-        if (stored := self._stored(plane)) is None or not 0 <= level < len(self.shapes):
+        if not self._has(plane) or not 0 <= level < len(self.shapes):
             return None
         n_rows, n_columns = self.shapes[level]
         if not (0 <= row * TILE < n_rows and 0 <= column * TILE < n_columns):
@@ -63,44 +60,46 @@ class MapTiles:
         rows = slice(row * TILE, min((row + 1) * TILE, n_rows))
         columns = slice(column * TILE, min((column + 1) * TILE, n_columns))
         if level == 0:
-            return _bytes(self._read(*stored, rows, columns))
+            return _bytes(self._read(plane, rows, columns))
         return _bytes(self._pyramid(plane).levels[level - 1][rows, columns])
 
     def percentiles(self, plane: str) -> tuple[float, ...] | None:
         """Return percentiles 0 to 100 of what was seen; none if nothing was, None without such a plane."""
-        return None if self._stored(plane) is None else self._pyramid(plane).percentiles
+        return self._pyramid(plane).percentiles if self._has(plane) else None
 
-    def _stored(self, plane: str) -> tuple[zarr.Array[Any], int] | None:
-        """Find the array that holds a plane, and its number there."""
+    def _has(self, plane: str) -> bool:
+        """Whether there is such a plane; its name comes from outside."""
         if plane == NOVELTY:
-            return None if self.map.novelty_values is None else (self.map.novelty_values, 0)
-        array = self.map.std_values if plane.startswith(SPREAD) else self.map.values
+            return self.map.novelty_values is not None
+        if plane.startswith(SPREAD) and self.map.std_values is None:
+            return False
         number = plane.removeprefix(SPREAD)
-        if array is None or not (number.isascii() and number.isdecimal()) or len(number) > 6:
-            return None
-        if (index := int(number)) >= len(self.map) or str(index) != number:
-            return None
-        return array, index if self.map.kept is None else self.map.kept[index]
+        if not (number.isascii() and number.isdecimal()) or len(number) > 6:
+            return False
+        return int(number) < len(self.map) and str(int(number)) == number
 
-    def _read(self, array: zarr.Array[Any], index: int, rows: slice, columns: slice) -> Plane:
-        try:
-            return np.asarray(array[index, rows, columns], dtype=np.float32)
-        except (OSError, RuntimeError, ValueError) as err:
-            raise MapError(f"map {self.map.path} is damaged: {err}; make it again") from err
+    def _read(self, plane: str, rows: slice, columns: slice) -> Plane:
+        """Read a part of a plane that there is."""
+        if plane == NOVELTY:
+            found = self.map.novelty_part(rows, columns)
+        else:
+            gene = self.map.genes[int(plane.removeprefix(SPREAD))]
+            read = self.map.std if plane.startswith(SPREAD) else self.map.part
+            found = read(gene, rows, columns)
+        assert found is not None
+        return found
 
     def _pyramid(self, plane: str) -> Pyramid:
         return self._pyramids.get(plane, lambda: self._built(plane))
 
     def _built(self, plane: str) -> Pyramid:
         """Pass over a plane once, some rows at a time."""
-        stored = self._stored(plane)
-        assert stored is not None
         n_rows, n_columns = self.shapes[0]
         height = max(STRIP_CELLS // n_columns // 2 * 2, 2)
         every = math.ceil(n_rows * n_columns / SAMPLED)
         halves, sampled = [], []
         for top in range(0, n_rows, height):
-            strip = self._read(*stored, slice(top, min(top + height, n_rows)), slice(0, n_columns))
+            strip = self._read(plane, slice(top, min(top + height, n_rows)), slice(0, n_columns))
             halves.append(halved(strip))
             sampled.append(strip.ravel()[top * n_columns % every :: every])
         levels = [np.concatenate(halves)] if len(self.shapes) > 1 else []

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
-
 from miso.errors import MapError, SampleError
 from miso.launch.provenance import stamp
 from miso.maps import ExpressionMap, open_map
+from miso.maps.colors import lookup
 from miso.slides import Slide, open_slide
 from miso.units import Resolution, in_px
 from miso.view.map_tiles import TILE, MapTiles
@@ -48,7 +46,7 @@ class Scene:
             },
             "maps": [_of_map(tiles) for tiles in self.maps],
             "samples": [_of_spots(spots, slide.mpp) for spots in self.spots],
-            "colormaps": {name: _hex(source) for name, source in COLORMAPS.items()},
+            "colormaps": {name: lookup(source).tobytes().hex() for name, source in COLORMAPS.items()},
             "start": {"map": 0 if self.maps else None, "gene": self.gene},
         }
 
@@ -143,9 +141,3 @@ def _of_spots(spots: Spots, mpp: float) -> dict[str, Any]:
         "spot_px": spots.spot_um / mpp,
         "square": spots.square,
     }
-
-
-def _hex(name: str) -> str:
-    """256 colours as rrggbb, from the lowest value to the highest."""
-    colors = colormaps[name](np.linspace(0, 1, 256))[:, :3]
-    return bytes(np.rint(255 * colors).astype(np.uint8).ravel()).hex()
