@@ -8,7 +8,7 @@ INSTALL = $(PYTHON) tools/install.py $(if $(TORCH),--torch="$(TORCH)")
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install dev demo test docs lint types layers unit format clean
+.PHONY: help install dev demo test docs lint types layers security unit format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
@@ -25,9 +25,9 @@ dev: ## the same, with what the checks need
 demo: install ## the whole road on a synthetic cohort, offline
 	@$(BIN)/miso demo
 
-test: dev ## lint, types, layers and unit, all of them even when one fails
+test: dev ## lint, types, layers, security and unit, all of them even when one fails
 	@failed=; \
-	for check in lint types layers; do \
+	for check in lint types layers security; do \
 	  $(MAKE) --no-print-directory INSTALL=: $$check || failed="$$failed $$check"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed; the tests run all the same" >&2; fi; \
@@ -43,6 +43,9 @@ types: dev ## mypy, strict
 
 layers: dev ## imports point down
 	$(BIN)/lint-imports
+
+security: dev ## bandit: calls that could harm
+	$(BIN)/bandit -q -c pyproject.toml -r src/miso
 
 unit: dev ## pytest, on all cores
 	$(BIN)/pytest -n auto --dist loadfile

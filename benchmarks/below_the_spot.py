@@ -44,7 +44,8 @@ from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
 from miso.training.folder import RunFolder
 from miso.training.student import patch_weights
-from miso.verbs._process import ProcessOptions, process_her2st_folder
+from miso.verbs._process_batch import process_her2st_folder
+from miso.verbs._process_options import ProcessOptions
 from miso.verbs.console import number, show_table, tell
 
 RESULTS = Path(__file__).parent / "results" / "below_the_spot.json"

@@ -20,7 +20,8 @@ from miso.samples import Sample, open_cohort
 from miso.samples.tables import add_table
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.table import per_gene
-from miso.verbs._process import ProcessOptions, process_her2st_folder
+from miso.verbs._process_batch import process_her2st_folder
+from miso.verbs._process_options import ProcessOptions
 from miso.verbs.console import number, show_table, tell, track
 
 NAME, UNITS = "cell_types", "share of cells"

@@ -37,7 +37,8 @@ from miso.samples.targets import target_values
 from miso.slides import open_slide
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
-from miso.verbs._process import ProcessOptions, process_her2st_folder
+from miso.verbs._process_batch import process_her2st_folder
+from miso.verbs._process_options import ProcessOptions
 from miso.verbs.console import show_table, tell
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"

@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 
 from miso.training import CohortConfig, TrainConfig, train
-from miso.verbs._process import ProcessOptions, process_her2st_folder
+from miso.verbs._process_batch import process_her2st_folder
+from miso.verbs._process_options import ProcessOptions
 from miso.verbs.console import number, show_table, tell, track
 
 TARGETS = ("raw", "log1p_cp10k")

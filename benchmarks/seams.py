@@ -37,7 +37,8 @@ from miso.scores.seams import seam_index
 from miso.slides import open_slide
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
-from miso.verbs._process import ProcessOptions, process_her2st_folder
+from miso.verbs._process_batch import process_her2st_folder
+from miso.verbs._process_options import ProcessOptions
 from miso.verbs.console import number, show_table, tell, track
 
 RESULTS = Path(__file__).parent / "results" / "seams.json"

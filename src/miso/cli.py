@@ -1,12 +1,11 @@
 """The command line: which verbs there are, and how errors reach the person running them."""
 
-import errno
 import logging
 import sys
 
 import typer
 
-from miso.errors import MisoError
+from miso.errors import MisoError, in_words
 from miso.verbs import (
     add_table,
     benchmark,
@@ -18,6 +17,7 @@ from miso.verbs import (
     inspect,
     plot,
     predict,
+    process_cohort,
     process_data,
     process_her2st,
     rewrite_slide,
@@ -28,9 +28,6 @@ from miso.verbs import (
 )
 
 USERS_FAULT, OUR_FAULT, INTERRUPTED = 2, 1, 130
-DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-WRONG_KIND = {errno.EEXIST: "there already", errno.ENOTDIR: "a file or in one", errno.EISDIR: "a folder"}
-ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 app = typer.Typer(
     name="miso",
@@ -50,6 +47,7 @@ VERBS = (
     rewrite_slide,
     process_data,
     process_her2st,
+    process_cohort,
     add_table,
     train,
     generate_distillation_labels,
@@ -76,13 +74,9 @@ def main() -> None:
     except MisoError as err:
         _fail(str(err))
     except OSError as err:
-        if err.errno in DISK:
-            _fail(f"{DISK[err.errno]} ({err.filename or err.strerror})")
-        if err.errno in ACCESS:
-            _fail(f"no permission for {err.filename or 'a file'}: {err.strerror}")
-        if err.errno in WRONG_KIND:
-            _fail(f"{err.filename or 'a path'} is {WRONG_KIND[err.errno]}; choose another path")
-        raise
+        if (words := in_words(err)) is None:
+            raise
+        _fail(words)
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:  # Typer turns an interrupt into this code
             raise

@@ -1,5 +1,11 @@
 """What can be wrong with the user's input, by noun; each error speaks to the person running MISO."""
 
+import errno
+
+DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+WRONG_KIND = {errno.EEXIST: "there already", errno.ENOTDIR: "a file or in one", errno.EISDIR: "a folder"}
+ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
 
 class MisoError(Exception):
     """The input is at fault: say what was found, what was expected, and what to do.
@@ -46,3 +52,19 @@ class MapError(MisoError):
 
 class RegionError(MisoError):
     """Regions drawn on a slide cannot be read, or do not lie on it."""
+
+
+class StorageError(MisoError):
+    """A URL cannot be read or written."""
+
+
+def in_words(error: OSError) -> str | None:
+    """Say what the person running MISO can do something about; None where it is no such error."""
+    where = error.filename or error.strerror
+    if error.errno in DISK:
+        return f"{DISK[error.errno]} ({where})"
+    if error.errno in ACCESS:
+        return f"no permission for {error.filename or 'a file'}: {error.strerror}"
+    if error.errno in WRONG_KIND:
+        return f"{error.filename or 'a path'} is {WRONG_KIND[error.errno]}; choose another path"
+    return None

@@ -12,8 +12,7 @@ import zarr
 from miso.encoders.encoder import Encoder
 from miso.errors import MapError
 from miso.geometry import PatchGrid, TileGrid, TileSpec
-from miso.maps import band
-from miso.maps import super_resolve as module
+from miso.maps import band, painter
 from miso.maps.expression_map import ExpressionMap
 from miso.maps.super_resolve import super_resolve
 from miso.slides import Slide
@@ -145,7 +144,7 @@ def test_only_one_row_of_tiles_is_held(
             shapes.append(self._sum.shape)
             return rows
 
-    monkeypatch.setattr(module, "Band", Watched)
+    monkeypatch.setattr(painter, "Band", Watched)
     slide = position_slide((100, 1800))
     model = model_for((100, 1800))
     super_resolve(slide, encoder, model, tmp_path / "m", genes=["X", "Y"], tissue="all", stride_px=112)
@@ -290,7 +289,7 @@ def test_killed_and_begun_again_it_comes_to_the_same_bits(
 def spoil_what_is_not_safe(partial: Path) -> None:
     """Leave behind what a kill in the midst of writing might: rows that nobody vouches for."""
     if partial.exists():
-        written = json.loads((partial / "making.json").read_text())["written"]
+        written = json.loads((partial / "making" / "band-0.json").read_text())["written"]
         zarr.open_group(partial, mode="r+")["expression"][:, written : written + 9] = -1
 
 

@@ -67,7 +67,8 @@ def test_every_section_becomes_a_sample_and_nothing_else_changes(folder, miso):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     code, lines = miso("process-her2st", "--path-dataset", folder, *OPTIONS)
     assert code == 0
-    assert [line[:3] for line in lines[:-1]] == ["A1:", "B1:", "C1:"]
+    assert [line[:3] for line in lines[:3]] == ["A1:", "B1:", "C1:"]
+    assert lines[3] == f"3 done, 0 skipped, 0 failed ({folder / 'processed_data' / 'run_report.json'})"
     assert lines[-1] == f"look at her2st: {folder / 'processed_data' / 'report.html'}"
     assert re.search(
         r"A1: HER2ST .*; \d+ spots, 10 genes, 0\.5\d* µm/px \(lattice .*\); 2 of \d+ selected spots have no ",
@@ -144,18 +145,21 @@ def test_one_bad_section_of_three_is_reported_and_the_others_are_done(folder, mi
     assert code == 3
     assert "B1: FAILED 'B1.jpg' is truncated or damaged" in lines[1]
     assert "1 of 3 sections failed" in lines[-2]
-    assert "again with --samples B1" in lines[-2]
+    again = f"process-her2st --path-dataset {folder} --samples B1 --encoder stain --device cpu --knn 3"
+    assert lines[-2].endswith(f"{again} --tile-size 64")
     out = folder / "processed_data"
     assert {path.name for path in out.iterdir()} == {"A1", "C1", "run_report.json", "report.html"}
     page = (out / "report.html").read_text()
     assert "&#39;B1.jpg&#39; is truncated or damaged" in page
     report = json.loads((out / "run_report.json").read_text())
-    assert [(unit["unit"], unit["state"]) for unit in report] == [
+    assert (report["done"], report["skipped"], report["failed"]) == (2, 0, 1)
+    assert report["again"] in lines[-2]
+    assert [(unit["unit"], unit["state"]) for unit in report["units"]] == [
         ("A1", "done"),
         ("B1", "failed"),
         ("C1", "done"),
     ]
-    assert "truncated" in report[1]["message"]
+    assert "truncated" in report["units"][1]["message"]
 
 
 @pytest.mark.parametrize("damage", ["image", "counts", "selection"])
@@ -181,7 +185,7 @@ def test_when_every_section_fails_there_is_no_report_but_a_summary(folder, miso)
     before = everything(folder)
     code, lines = miso("process-her2st", "--path-dataset", folder, *OPTIONS)
     assert code == 2
-    assert lines[-1] == "nothing could be processed: 3 of 3 sections failed"
+    assert lines[-1] == "nothing could be done: 3 of 3 sections failed"
     assert everything(folder) == before
 
 
@@ -263,9 +267,9 @@ def test_samples_of_other_settings_are_refused_with_what_differs(folder, miso):
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.EACCES, "miso: no permission for /data/out: Permission denied"),
-        (errno.ENOSPC, "miso: the disk is full (/data/out)"),
-        (errno.EDQUOT, "miso: the disk quota is used up (/data/out)"),
+        (errno.EACCES, "no permission for /data/out: Permission denied"),
+        (errno.ENOSPC, "the disk is full (/data/out)"),
+        (errno.EDQUOT, "the disk quota is used up (/data/out)"),
     ],
 )
 def test_what_the_disk_refuses_is_one_line(folder, miso, monkeypatch, number, said):
@@ -273,7 +277,9 @@ def test_what_the_disk_refuses_is_one_line(folder, miso, monkeypatch, number, sa
         raise OSError(number, os.strerror(number), "/data/out")
 
     monkeypatch.setattr(_process, "process_section", refuse)
-    assert miso("process-her2st", "--path-dataset", folder, *OPTIONS) == (2, [said])
+    code, lines = miso("process-her2st", "--path-dataset", folder, *OPTIONS)
+    assert code == 2
+    assert lines[0].startswith(f"A1: FAILED {said} (")
 
 
 def test_an_interrupt_says_that_the_same_command_goes_on(folder, miso, monkeypatch):
@@ -325,7 +331,7 @@ def test_a_run_that_is_killed_outright_leaves_no_sample_and_the_next_ends_the_sa
     )
     assert done.returncode == -signal.SIGKILL
     out = folder / "processed_data"
-    assert {path.name for path in out.iterdir()} == {".A1.partial"}
+    assert {path.name for path in out.iterdir()} == {".A1.lock", ".A1.partial"}
     monkeypatch.setattr(extract, "SHARD", 4)
     monkeypatch.setattr(extract, "BATCH", 4)
     assert miso(*words)[0] == 0

@@ -1,12 +1,12 @@
 """The images a model wants, as its own files say: side in px, mean and std of channels scaled to 0–1."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from miso.encoders.encoder import InputContract
 from miso.errors import EncoderError
+from miso.untrusted.documents import read_json as read_untrusted
 
 
 def read_contract(folder: Path, config: Mapping[str, Any]) -> InputContract:
@@ -21,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_untrusted(path)
     except ValueError as err:
         raise EncoderError(f"{path.name} is not JSON ({err})") from err
     if not isinstance(value, dict):

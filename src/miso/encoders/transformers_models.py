@@ -38,7 +38,7 @@ def build_transformers(config: Mapping[str, Any], folder: Path, size_px: int) ->
         raise EncoderError(f"transformers {transformers.__version__} knows no model_type {kind!r}; {why}")
     try:
         with _quiet():
-            model, report = transformers.AutoModel.from_pretrained(
+            model, report = transformers.AutoModel.from_pretrained(  # nosec B615  # a local folder
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,

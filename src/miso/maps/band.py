@@ -27,12 +27,14 @@ class Band:
         self.top, self._weights, self._slide_cells = top, weights, slide_cells
         self._sum = np.zeros((n_planes, len(weights), width), dtype=np.float32)
         self._total = np.zeros((len(weights), width), dtype=np.float32)
+        self._left = 0
 
     def add(self, row: int, col: int, values: WindowValues) -> None:
         """Add a window whose first cell is (row, col); what lies left or right of the map is dropped.
 
         Its values may be those of patches, each several cells wide.
         """
+        self._move()
         side, width = self._total.shape
         per_patch = side // len(values)
         if row != self.top or len(values) * per_patch != side:
@@ -58,13 +60,24 @@ class Band:
         return np.where(on_slide, 1, FAINT).astype(np.float32).repeat(per_patch)
 
     def advance(self, top: int) -> Rows:
-        """Move down to `top` and return the means of the rows left behind (at most the band's height)."""
-        done = min(top - self.top, len(self._total))
-        total = np.where(self._total[:done] > 0, self._total[:done], np.float32(np.nan))
-        means: Rows = (self._sum[:, :done] / total).astype(np.float32, copy=False)
-        for array in (self._sum, self._total):
-            kept = array.shape[-2] - done
-            array[..., :kept, :] = array[..., done:, :]
-            array[..., kept:, :] = 0
+        """Move down to `top` and return the means of the rows left behind (at most the band's height).
+
+        They are a view, to be used before the band is used again.
+        """
+        self._move()
+        self._left = min(top - self.top, len(self._total))
         self.top = top
+        total = np.where(self._total[: self._left] > 0, self._total[: self._left], np.float32(np.nan))
+        means: Rows = self._sum[:, : self._left]
+        means /= total
         return means
+
+    def _move(self) -> None:
+        """Drop the rows left behind; plane by plane, since what overlaps is copied."""
+        if not (left := self._left):
+            return
+        kept = len(self._total) - left
+        for plane in (*self._sum, self._total):
+            plane[:kept] = plane[left:]
+            plane[kept:] = 0
+        self._left = 0

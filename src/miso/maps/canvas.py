@@ -1,5 +1,6 @@
 """Panels of equal size that all show one part of one slide at one scale; axes are level-0 pixels."""
 
+import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ MARGIN_IN, BAR_GAP_IN, BAR_IN, BAR_COLUMN_IN = 0.3, 0.12, 0.16, 0.95
 TITLE_PT, SUBTITLE_PT, CAPTION_PT, NOTE_PT = 15.0, 9.0, 10.0, 8.5
 CHARACTER, LINE = 0.6, 1.3
 """Mean width of a character and height of a line, in sizes of the font."""
+PNG_LEVEL = 2
+"""Of zlib: pictures of tissue hardly get smaller above it, and take several times as long."""
 GREY, MARKED = "0.35", "#b2182b"
 PICTURE = TypeVar("PICTURE", bound=Thumbnail | Cutout)
 
@@ -187,7 +190,11 @@ def save(figure: Figure, out: Path | str) -> None:
     if kind not in (known := figure.canvas.get_supported_filetypes()):
         raise MapError(f"cannot draw {out.name!r}; a picture ends in {', '.join(sorted(known))}")
     with write_path(out) as partial:
-        figure.savefig(partial, format=kind)
+        if kind == "png":
+            figure.savefig(partial, format=kind, pil_kwargs={"compress_level": PNG_LEVEL})
+        else:
+            figure.savefig(partial, format=kind)
+    gc.collect()  # of earlier figures: each is in reference cycles, and holds tens of MB of pixels
 
 
 def _panel_size(view: Box, longer_in: float) -> tuple[float, float]:

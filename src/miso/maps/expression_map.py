@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from miso.maps.sampling import Plane, Values, pool, resample, sample
 from miso.maps.thumbnail import Thumbnail
 from miso.models.calibration import LEVEL, Calibration, half_width
 from miso.registry import unknown
+from miso.untrusted.folder_links import check_folder
 
 if TYPE_CHECKING:  # both work on maps
     import anndata
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # both work on maps
 HEADER, VALUES, STD, NOVELTY, THUMBNAIL = "miso", "expression", "std", "novelty", "thumbnail"
 """Names inside the Zarr group: the attribute with the header, and the arrays."""
 ALL = slice(None)
+MOST_CHUNK, MOST_THUMBNAIL = 2**26, 2**27
+"""Values of a chunk, and of the thumbnail (6,600 px on a side); those written have far fewer."""
 
 Planes = Float[NDArray[np.float32], "gene row col"]
 
@@ -214,6 +218,7 @@ def open_map(path: Path | str) -> ExpressionMap:
     if not path.exists():
         raise MapError(f"no map at {path}")
     try:
+        check_folder(path)
         group = zarr.open_group(path, mode="r")
         if HEADER not in group.attrs:
             raise MapError(f"{path} holds no finished map; make it again, or wait for the run that makes it")
@@ -224,6 +229,9 @@ def open_map(path: Path | str) -> ExpressionMap:
         if values.shape != (len(header.genes), *header.raster.shape):
             raise ValueError(f"its values have shape {values.shape}")
         std, novelty = (_kept(group, name) for name in (STD, NOVELTY))
+        _check_chunks(values, std, novelty)
+        if small.size > MOST_THUMBNAIL:
+            raise ValueError(f"its thumbnail claims {small.shape} values")
         thumbnail = Thumbnail(rgb=np.asarray(small[:], dtype=np.uint8), slide_size_px=header.slide.size_px)
     except (GroupNotFoundError, NotADirectoryError) as err:
         raise MapError(f"{path} is no expression map (a Zarr group made by `miso super-resolve`)") from err
@@ -232,6 +240,13 @@ def open_map(path: Path | str) -> ExpressionMap:
     return ExpressionMap(
         path=path, header=header, thumbnail=thumbnail, values=values, std_values=std, novelty_values=novelty
     )
+
+
+def _check_chunks(*arrays: zarr.Array[Any] | None) -> None:
+    """Refuse arrays of which a chunk, which is unpacked whole, takes more than a quarter of a gigabyte."""
+    for array in arrays:
+        if array is not None and prod(array.chunks) > MOST_CHUNK:
+            raise ValueError(f"an array of it has chunks of {array.chunks} values")
 
 
 def _kept(group: zarr.Group, name: str) -> zarr.Array[Any] | None:

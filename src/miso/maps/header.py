@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Self
 
 from miso.geometry import Raster
 from miso.launch.provenance import fingerprint
 from miso.slides.slide import Slide
+from miso.untrusted.names import is_gene_name
 
 SCHEMA = 1
 """Version of the layout on disk."""
@@ -112,6 +114,13 @@ class MapHeader:
             raise ValueError(f"its layout has version {data['schema']}, this MISO reads version {SCHEMA}")
         (x, y), (step, _), (rows, columns) = data["origin_xy"], data["step_xy"], data["shape"]
         slide = data["slide"]
+        odd = [gene for gene in data["genes"] if not is_gene_name(gene)]
+        if odd:
+            raise ValueError(f"it calls a gene {ascii(odd[0])[:40]}")
+        if not all(_is_number(number) for number in (x, y, step, data["pitch_um"], slide["mpp"])):
+            raise ValueError("its places and sizes are no numbers")
+        if not (step > 0 and data["pitch_um"] > 0 and slide["mpp"] > 0):
+            raise ValueError("its sizes are not above 0")
         return cls(
             genes=tuple(data["genes"]),
             units=data["units"],
@@ -121,6 +130,10 @@ class MapHeader:
             provenance=data["provenance"],
             **{name: data[name] for name in LATER if name in data},
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def essentials(header: MapHeader) -> dict[str, Any]:

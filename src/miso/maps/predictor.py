@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import anndata
 import numpy as np
@@ -139,6 +139,7 @@ class Predictor(Ensemble):
             adata.uns["miso"]["interval"] = {"level": LEVEL, **known}
         return adata
 
+    @overload
     def super_resolve(
         self,
         slide: Slide,
@@ -146,9 +147,34 @@ class Predictor(Ensemble):
         encoder: Encoder | None = None,
         *,
         in_sample: bool = False,
+        band: None = None,
         **options: Any,
-    ) -> ExpressionMap:
+    ) -> ExpressionMap: ...
+    @overload
+    def super_resolve(
+        self,
+        slide: Slide,
+        out: Path | str,
+        encoder: Encoder | None = None,
+        *,
+        in_sample: bool = False,
+        band: tuple[int, int],
+        **options: Any,
+    ) -> ExpressionMap | None: ...
+    def super_resolve(
+        self,
+        slide: Slide,
+        out: Path | str,
+        encoder: Encoder | None = None,
+        *,
+        in_sample: bool = False,
+        band: tuple[int, int] | None = None,
+        **options: Any,
+    ) -> ExpressionMap | None:
         """Map a slide with students; see `miso.maps.super_resolve` for the options.
+
+        A `band` (index, count) is part of a map that several processes make; it returns None while others
+        are not finished.
 
         Raises
         ------
@@ -168,6 +194,7 @@ class Predictor(Ensemble):
             out,
             tile=self.tile,
             provenance=speaking.provenance(),
+            band=band,
             **options,
         )
 

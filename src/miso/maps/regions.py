@@ -1,6 +1,5 @@
 """Regions that somebody drew on a slide: named polygons in level-0 pixels, read from GeoJSON."""
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from miso.errors import RegionError
 from miso.maps.coverage import Cells, coverage_by_band
 from miso.slides.mask import SlideMask
 from miso.units import in_px
+from miso.untrusted.documents import DocumentError, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ MASK_UM, MASK_PX = 4.0, 1 << 24
 """µm per pixel of a mask of regions, and the number of pixels beyond which it gets coarser."""
 MASK_BAND_PX = 1 << 20
 """Pixels of a mask that are made at a time."""
+MOST_BYTES = 2**31
+"""Of a file of regions: some four million cells; each becomes a polygon as soon as it is read."""
 SHAPES = ("Polygon", "MultiPolygon")
 
 
@@ -114,10 +116,12 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise RegionError(f"no GeoJSON file at {path}")
     try:
-        return json.loads(path.read_bytes(), object_hook=_compact)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
+        if path.stat().st_size > MOST_BYTES:
+            raise DocumentError(f"it has more than {MOST_BYTES:,} bytes; export fewer objects at a time")
+        return parse_json(path.read_bytes(), object_hook=_compact)
+    except DocumentError as err:
         raise RegionError(f"{path} is no JSON ({err}); export the annotations as plain GeoJSON") from err
-    except (KeyError, TypeError, ValueError, IndexError, shapely.errors.GEOSException) as err:
+    except (LookupError, TypeError, ValueError, ArithmeticError, shapely.errors.GEOSException) as err:
         raise RegionError(f"a polygon of {path} has no proper coordinates ({err}); export it again") from err
 
 

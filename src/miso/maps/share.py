@@ -1,6 +1,5 @@
 """Sharing a trained model: a run becomes a bundle that loads anywhere, without paths and patients."""
 
-import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from miso.models.card import APART, Facts, HeldApart
 from miso.models.encoder_id import without_folder
 from miso.models.hub import HubName, push_to_hub
 from miso.models.reliability import with_ceiling
+from miso.untrusted.documents import read_json
 
 
 def share(
@@ -153,7 +153,7 @@ def _compared(run: Path) -> dict[str, float]:
     if not file.is_file():
         return {}
     try:
-        summary = json.loads(file.read_text())
+        summary = read_json(file)
         return {
             str(name): float(row["pearson"]) for name, row in summary.items() if row["pearson"] is not None
         }
@@ -167,7 +167,7 @@ def _held_apart(run: Path) -> HeldApart:
         file = folder / "splits.json"
         if file.is_file():
             try:
-                unit = json.loads(file.read_text()).get("held_apart")
+                unit = read_json(file).get("held_apart")
             except (ValueError, AttributeError) as err:
                 raise CheckpointError(f"{file} is damaged ({' '.join(str(err).split())[:80]})") from err
             return unit if unit in APART else "unknown"

@@ -2,44 +2,65 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
-
-import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
+from typing import Any, Literal, TypeVar, overload
 
 from miso.encoders.encoder import Encoder
 from miso.errors import MapError
-from miso.geometry import TileGrid, TileSpec
+from miso.geometry import TileSpec
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import stamp
-from miso.maps.band import Band, Rows, Weights, WindowValues
+from miso.maps.divided import Share
 from miso.maps.expression_map import ExpressionMap, open_map
 from miso.maps.header import MapHeader, SlideRecord
-from miso.maps.patch_predictor import PatchFeatures, PatchPredictor
+from miso.maps.painter import Painter
+from miso.maps.patch_predictor import PatchPredictor
 from miso.maps.seams import Seams, blending, lay_windows
-from miso.maps.store import MapWriter, existing_map, new_map
+from miso.maps.store import existing_map, new_band, new_map
 from miso.maps.thumbnail import Thumbnail
-from miso.maps.tiles import Tiles, encode_tiles, reference_tiles
+from miso.maps.tiles import Tiles
 from miso.registry import unknown
 from miso.slides.slide import Slide
 from miso.slides.tissue import TissueMask, tissue_mask, tissue_tiles, whole_slide
 
 Reference = TypeVar("Reference")
 Tissue = Literal["detect", "all"]
+REFERENCE = "reference.npy"
+"""Beside an unfinished map: patch features of the tiles that stand for the slide."""
 
 log = logging.getLogger(__name__)
 
 
+@overload
 def super_resolve(
     slide: Slide,
     encoder: Encoder,
     model: PatchPredictor[Reference],
     out: Path | str,
     *,
+    band: None = None,
+    **options: Any,
+) -> ExpressionMap: ...
+@overload
+def super_resolve(
+    slide: Slide,
+    encoder: Encoder,
+    model: PatchPredictor[Reference],
+    out: Path | str,
+    *,
+    band: tuple[int, int],
+    **options: Any,
+) -> ExpressionMap | None: ...
+def super_resolve(  # type: ignore[misc]  # the options are those that are spelled out here
+    slide: Slide,
+    encoder: Encoder,
+    model: PatchPredictor[Reference],
+    out: Path | str,
+    *,
+    band: tuple[int, int] | None = None,
     tile: TileSpec = TileSpec(),  # noqa: B008  frozen
     seams: Seams | None = None,
     stride_px: int | None = None,
@@ -50,7 +71,7 @@ def super_resolve(
     std: bool = True,
     provenance: Mapping[str, Any] | None = None,
     track: Track = silent,
-) -> ExpressionMap:
+) -> ExpressionMap | None:
     """Map a slide at the resolution of the encoder's patches, or of half of them.
 
     Every window that holds tissue is read, encoded and predicted; a cell that several windows see is their
@@ -63,6 +84,10 @@ def super_resolve(
     out
         The Zarr folder to make. It grows under another name and is renamed when it is finished. Where the
         same map is already, it is returned as it is.
+    band
+        (index, count): makes only one of so many bands of rows, others being made by other processes, at the
+        same time or not, on any machine that shares the file system. They come to the same bits as a map
+        made in one go. Who ends last finishes the map and returns it, the others None.
     tile
         What the encoder was shown in training: 224 px at 0.5 µm/px unless said otherwise.
     seams, stride_px, passes
@@ -86,9 +111,12 @@ def super_resolve(
     ------
     MapError
         If a gene is unknown, the stride does not fit, there is no tissue, or `out` is something else.
+    Busy
+        If another process makes the same map, or the same band.
     """
     if batch_size < 1:
         raise MapError(f"batch size {batch_size}: at least one tile has to be encoded at a time")
+    share = Share() if band is None else Share(index=band[0], count=band[1])
     windows = lay_windows(encoder, tile, seams, stride_px, passes)
     out, grid = Path(out), windows.grid(slide, encoder.patch_px)
     header = MapHeader(
@@ -125,97 +153,21 @@ def super_resolve(
         weights=blending(grid.side, windows.fade_px / grid.cell_px, windows.fade_power),
         std=std,
     )
-    reference = painter.look_over(slide, grid, found if found.mask.any() else mask, track)
-    header = _vouched(header, model, reference)
-    with new_map(out, header, Thumbnail.of(slide), keep=mask.cells(grid.raster)) as writer:
-        painter.fill(writer, tiles, reference, track)
-    return open_map(out)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Painter(Generic[Reference]):
-    """What turns windows into cells.
-
-    Attributes
-    ----------
-    tile_px
-        Side of a training tile, in which novelty is measured.
-    genes
-        Those that are mapped.
-    batch
-        Windows that are encoded at a time.
-    weights
-        Of a window's cells where windows overlap.
-    std
-        Whether spread and novelty are mapped beside the genes.
-    """
-
-    encoder: Encoder
-    model: PatchPredictor[Reference]
-    tile_px: int
-    genes: tuple[str, ...]
-    batch: int
-    weights: Weights
-    std: bool
-
-    def look_over(self, slide: Slide, grid: TileGrid, tissue: TissueMask, track: Track) -> Reference:
-        """Sum up a slide from windows spread over all its tissue, whatever part of it is to be mapped."""
-        tiles = reference_tiles(slide, grid, tissue)
-        batches = encode_tiles(tiles, self.encoder, self.batch, track, "look over the slide")
-        return self.model.reference(np.concatenate([features for _, features in batches]))
-
-    def fill(self, writer: MapWriter, tiles: Tiles, reference: Reference, track: Track) -> None:
-        """Write the rows that are not written yet, from all the windows that reach into them."""
-        grid = tiles.grid
-        todo = replace(tiles, index=tiles.index[tiles.index[:, 0] + grid.side > writer.written])
-        if not len(todo.index):
-            return
-        n_planes = 2 * len(self.genes) + 1 if self.std else len(self.genes)
-        band = Band(n_planes, self.weights, grid.slide_cells, grid.raster.shape[1], top=int(todo.index[0, 0]))
-        for (row, col), values in self._paint(todo, reference, track):
-            if row > band.top:
-                writer.put(band.top, self._finish(band.advance(row)))
-            band.add(row, col, values)
-        writer.put(band.top, self._finish(band.advance(band.top + grid.side)))
-
-    def _paint(
-        self, tiles: Tiles, reference: Reference, track: Track
-    ) -> Iterator[tuple[tuple[int, int], WindowValues]]:
-        """Yield the first cell of each window and what is averaged of it."""
-        side = tiles.grid.patches.side
-        for index, features in encode_tiles(tiles, self.encoder, self.batch, track, "super-resolve"):
-            planes = self._planes(features, reference)
-            for first, values in zip(index.tolist(), planes, strict=True):
-                yield (first[0], first[1]), values.reshape(side, side, -1)
-
-    def _planes(
-        self, features: PatchFeatures, reference: Reference
-    ) -> Float[NDArray[np.float32], "tile patch plane"]:
-        """Genes, and for their spread their second moments, and novelty, of each patch."""
-        if not self.std:
-            return self.model.predict_patches(features, reference, self.genes)
-        mean, variance = self.model.moments(features, reference, self.genes)
-        novelty = self._novelty(features, reference)
-        return np.concatenate([mean, variance + mean**2, novelty[..., None]], axis=-1)
-
-    def _novelty(
-        self, features: PatchFeatures, reference: Reference
-    ) -> Float[NDArray[np.float32], "window patch"]:
-        """Novelty of the training-sized tile that each patch of a window lies in."""
-        n, side = len(features), round(features.shape[1] ** 0.5)
-        part = self.tile_px // self.encoder.patch_px
-        along = side // part
-        split = features.reshape(n, along, part, along, part, -1).swapaxes(2, 3)  # (n, a, a, part, part, d)
-        novelty = self.model.novelty(split.reshape(n * along**2, part**2, -1), reference)
-        of_tiles = np.asarray(novelty, dtype=np.float32).reshape(n, along, along)
-        return of_tiles.repeat(part, axis=1).repeat(part, axis=2).reshape(n, -1)
-
-    def _finish(self, rows: Rows) -> list[Rows]:
-        """Turn averages into what the map keeps."""
-        if not self.std:
-            return [rows]
-        mean, second, novelty = np.split(rows, [len(self.genes), 2 * len(self.genes)])
-        return [mean, np.sqrt(np.maximum(second - mean**2, 0)), novelty]
+    look = partial(painter.look_over, slide, grid, found if found.mask.any() else mask, track)
+    about, keep = (header, Thumbnail.of(slide)), mask.cells(grid.raster)
+    making = (
+        new_map(out, *about, keep)
+        if share.whole
+        else new_band(out, *about, keep, share, tiles.index[:, 0] + grid.side // 2)
+    )
+    with making as writer:
+        reference = cache(lambda: model.reference(writer.kept(REFERENCE, look)))
+        writer.vouch = lambda: _vouched(header, model, reference())
+        if not writer.done:
+            painter.fill(writer, tiles, reference(), track)
+        elif not share.whole:
+            log.info("%s: %s has nothing (more) to do", out, share.words)
+    return open_map(out) if share.whole else existing_map(out, header)
 
 
 def _vouched(header: MapHeader, model: PatchPredictor[Reference], reference: Reference) -> MapHeader:

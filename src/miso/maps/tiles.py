@@ -13,6 +13,7 @@ from miso.encoders.encoder import Encoder
 from miso.errors import MapError
 from miso.geometry import TileGrid
 from miso.launch.ahead import read_ahead
+from miso.launch.memory import affordable
 from miso.launch.progress import Track
 from miso.maps.patch_predictor import PatchFeatures
 from miso.slides.slide import Slide
@@ -56,7 +57,8 @@ def encode_tiles(
         If the encoder gives another number of patches than the tile spec says.
     """
     parts = list(batches_of(tiles.index, batch_size))
-    batches = read_ahead(((part, tiles.read(part)) for part in parts), READ_AHEAD)
+    ahead = affordable(READ_AHEAD, 3 * tiles.grid.patches.tile.size_px**2 * batch_size)
+    batches = read_ahead(((part, tiles.read(part)) for part in parts), ahead)
     for part, pixels in track(batches, len(parts), description):
         features = encoder.encode(pixels).patches.cpu().numpy()
         if features.shape[1] != tiles.grid.patches.n_patches:

@@ -18,6 +18,7 @@ from miso.models.card import Facts, card
 from miso.models.checkpoint import Checkpoint, load_checkpoint
 from miso.models.reliability import as_records, from_records
 from miso.models.trust import FILE as TRUST
+from miso.untrusted.documents import read_json
 
 INDEX, CARD = "bundle.json", "README.md"
 FILES = ("model.safetensors", "config.json")
@@ -143,8 +144,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"no bundle at {folder}: {INDEX} is missing (miso share writes bundles)")
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as err:
+        index = read_json(file)
+    except ValueError as err:
         raise CheckpointError(f"{file} is damaged ({_short(err)}); fetch the bundle again") from err
     if not isinstance(index, dict) or index.get("kind") != "miso-bundle":
         raise CheckpointError(f"{file} is no index of a bundle; miso share writes bundles")
@@ -173,7 +174,7 @@ def _content(folder: Path) -> Any:
     index = _read_index(folder)
     members = [member for member in index.get("members", []) if isinstance(member, str)]
     try:
-        settings = [json.loads((folder / member / "config.json").read_text()) for member in members]
+        settings = [read_json(folder / member / "config.json") for member in members]
     except (FileNotFoundError, ValueError):
         return None
     tensors = [file for file in files_of(members) if file.endswith(".safetensors")]

@@ -23,10 +23,14 @@ from miso.models.patch import PatchConfig, PatchModel
 from miso.models.residuals import Residuals
 from miso.models.trust import read_trust, write_trust
 from miso.registry import Registry
+from miso.untrusted.documents import read_json
+from miso.untrusted.names import is_gene_name
 
 SCHEMA = 3
 APART = ("model", "kind", "residuals", "novelty")
 """What `config.json` does not hold, or holds under another name."""
+MOST_BLOCKS = 1024
+"""Of the networks of a model, together; published ones have up to six."""
 models: Registry[Any] = Registry("model", "miso.models", CheckpointError)
 
 
@@ -34,7 +38,10 @@ models: Registry[Any] = Registry("model", "miso.models", CheckpointError)
 def build_miso(*, in_dim: int, n_genes: int, nonnegative: bool, config: Mapping[str, Any]) -> MisoModel:
     """Build a teacher from its arguments; non-negativity is applied when predicting."""
     network = NetworkConfig(**config["network"])
-    return MisoModel(in_dim, n_genes, MisoConfig(**{**config, "network": network}))
+    settings = MisoConfig(**{**config, "network": network})
+    if not 1 <= settings.members * network.depth <= MOST_BLOCKS:
+        raise ValueError(f"{settings.members} networks of {network.depth} blocks")
+    return MisoModel(in_dim, n_genes, settings)
 
 
 @models.register("patch")
@@ -139,6 +146,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     about, state = _read(folder)
     try:
         build = models[about["model"]]
+        with torch.device("meta"):  # which takes no memory, however large the arguments say
+            _check_shapes(build(**about["arguments"]), state)
         model = build(**about["arguments"])
         model.load_state_dict(state)
         known = {
@@ -153,13 +162,24 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             )
     except KeyError as err:
         raise CheckpointError(f"the checkpoint at {folder} is damaged: config.json lacks {err}") from err
-    except (RuntimeError, TypeError, ValueError, AttributeError) as err:
+    except (RuntimeError, TypeError, ValueError, AttributeError, ArithmeticError) as err:
         said = " ".join(str(err).split())[:200]
         raise CheckpointError(f"the checkpoint at {folder} does not fit together: {said}") from err
     model.eval()
     checkpoint = Checkpoint(model=model, kind=about["model"], **known)
     residuals, novelty = read_trust(folder, genes=len(checkpoint.genes), in_dim=checkpoint.in_dim)
     return replace(checkpoint, residuals=residuals, novelty=novelty)
+
+
+def _check_shapes(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Refuse arguments that build another model than the weights are of, before its memory is taken."""
+    built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if built != stored:
+        name = min(name for name in built | stored if built.get(name) != stored.get(name))
+        raise ValueError(
+            f"its arguments make {name} {built.get(name, 'absent')}, its weights {stored.get(name, 'absent')}"
+        )
 
 
 def check_contents(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
@@ -171,7 +191,7 @@ def check_contents(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> Non
         If a setting is of another kind, a gene is named twice, or a weight is not finite.
     """
     kinds: dict[str, Callable[[Any], bool]] = {
-        "genes": _are_names,
+        "genes": lambda value: _are_names(value) and all(map(is_gene_name, value)),
         "target": _is_text,
         "units": _is_text,
         "encoder": _is_text,
@@ -215,9 +235,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if not (folder / name).is_file():
             raise CheckpointError(f"no checkpoint at {folder}: {name} is missing")
     try:
-        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        about = read_json(folder / "config.json")
         state = load_file(folder / "model.safetensors")
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as err:
+    except (ValueError, SafetensorError) as err:
         raise CheckpointError(f"the checkpoint at {folder} is damaged: {err}") from err
     if not isinstance(about, dict):
         raise CheckpointError(

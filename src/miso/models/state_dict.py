@@ -3,6 +3,7 @@
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"no file at {path}; expected a checkpoint of the original MISO (.pth)")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_packing(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of odd pickles, which are refused
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as err:
         said = " ".join(str(err).split())[:100] or type(err).__name__
         raise CheckpointError(
@@ -76,9 +80,23 @@ def _unnested(content: Any) -> Any:
 def _weights(path: Path, key: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.layout != torch.strided:
         raise CheckpointError(f"{path}: {key!r} is {_kind(value)}, not a tensor of weights")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise CheckpointError(
+            f"{path}: {key!r} claims {value.numel():,} values and holds fewer; the file is damaged"
+        )
     if not bool(torch.isfinite(value).all()):
         raise CheckpointError(f"{path}: {key!r} holds values that are not finite; the file is damaged")
     return value.detach().float().contiguous()
+
+
+def _check_packing(path: Path) -> None:
+    """Refuse an archive with a compressed entry: torch writes none, and a few bytes may stand for any."""
+    if not zipfile.is_zipfile(path):
+        return  # what torch wrote before 1.6; its values lie open
+    with zipfile.ZipFile(path) as archive:
+        packed = [each for each in archive.infolist() if each.file_size > each.compress_size]
+    if packed:
+        raise ValueError(f"its {packed[0].filename!r} is compressed")
 
 
 def _kind(value: Any) -> str:

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from miso.errors import CheckpointError
 from miso.models.novelty import Novelty
 from miso.models.residuals import Residuals
+from miso.untrusted.documents import parse_json
 
 FILE = "trust.safetensors"
 
@@ -38,7 +39,7 @@ def read_trust(folder: Path, *, genes: int, in_dim: int) -> tuple[Residuals | No
         return None, None
     try:
         with safe_open(folder / FILE, framework="numpy") as file:
-            sections = json.loads((file.metadata() or {})["sections"])
+            sections = parse_json((file.metadata() or {})["sections"])
             arrays: dict[str, NDArray[np.generic]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         residuals = Residuals.from_arrays(sections, _part(arrays, "residuals")) if sections else None
         novelty = Novelty.from_arrays(found) if (found := _part(arrays, "novelty")) else None

@@ -13,6 +13,7 @@ from miso.phantom.layouts.catalog import find_layout
 from miso.phantom.layouts.layout import Delivery, ImageFormat, Layout
 from miso.phantom.spec import PhantomSpec
 from miso.phantom.truth import save_truth
+from miso.untrusted.documents import read_json
 
 SCHEMA = 2
 RECORD = "phantom.json"
@@ -138,7 +139,7 @@ def _already_there(folder: Path, record: dict[str, object], own: tuple[str, ...]
 
 def _read_record(path: Path) -> dict[str, object]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
     except ValueError as err:
         raise SampleError(f"{path} is damaged ({err}); delete its folder or choose another") from err
     if not isinstance(held, dict):

@@ -23,6 +23,7 @@ from miso.reports.runs import FinishedRun, open_runs
 from miso.reports.source_data import SourceData, read_source_data
 from miso.reports.violins import draw_violins, save
 from miso.scores.aggregate import gene_means
+from miso.untrusted.cells import plain_cells
 
 ABOUT = "benchmark.json"
 """Marks a folder that may be written over."""
@@ -136,7 +137,7 @@ def write_benchmark(found: Benchmark, out: Path) -> Path:
     for name, table in tables(found).items():
         with write_path(out / name) as temporary:
             if name.endswith(".csv"):
-                table.to_csv(temporary, index=False)
+                plain_cells(table).to_csv(temporary, index=False)
             else:
                 table.to_parquet(temporary, index=False)
     pictures = draw(found, out / PICTURES)

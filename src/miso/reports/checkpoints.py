@@ -1,6 +1,5 @@
 """What a run keeps beside weights and scores: what training chose, its curves, what it missed."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from miso.models.residuals import Residuals
 from miso.models.trust import read_trust
 from miso.reports.runs import FinishedRun
 from miso.training.history import FILE, History
+from miso.untrusted.documents import read_json
 
 
 def folds_of(run: FinishedRun) -> Iterator[tuple[int, int, Path]]:
@@ -76,5 +76,5 @@ def residuals_of(run: FinishedRun) -> Residuals | None:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(folder / "config.json")
     return content

@@ -10,7 +10,6 @@ import anndata
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
 
 from miso.errors import CheckpointError, CohortError, ConfigError
 from miso.launch.provenance import differences
@@ -20,6 +19,8 @@ from miso.scores.metrics import pearson
 from miso.training.baselines import BASELINES
 from miso.training.folder import RunFolder
 from miso.training.table import COLUMNS
+from miso.untrusted.documents import read_yaml
+from miso.untrusted.hdf5_links import LinkError, check_hdf5
 
 TOLERANCE = 1e-3
 """How far r may lie from what the run recorded: a prediction is kept in float32."""
@@ -117,7 +118,7 @@ def _open_run(path: Path, moved: Path | None) -> FinishedRun:
 
 
 def _made(folder: RunFolder) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((folder.path / "config.yaml").read_text())
+    content: dict[str, Any] = read_yaml(folder.path / "config.yaml")
     return {key: value for key, value in content.items() if key != "settings"}
 
 
@@ -182,8 +183,9 @@ def read_prediction(run: FinishedRun, sample: str) -> Values:
     """
     file = run.folder.path / "predictions" / f"{sample}.h5ad"
     try:
+        check_hdf5(file)
         predicted = anndata.read_h5ad(file)
-    except (OSError, KeyError) as err:
+    except (OSError, KeyError, LinkError) as err:
         raise CheckpointError(f"{file} is absent or damaged; train again") from err
     spots = list(run.cohort.samples[sample].adata.obs_names)
     if list(predicted.var_names) != run.cohort.genes or list(predicted.obs_names) != spots:

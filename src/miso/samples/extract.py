@@ -20,6 +20,7 @@ from miso.encoders import Encoder, load_encoder
 from miso.errors import EncoderError
 from miso.geometry import PatchGrid, TileSpec, level_origin_xy
 from miso.launch.ahead import map_ahead
+from miso.launch.memory import affordable, require
 from miso.launch.progress import Track, silent
 from miso.samples.shards import RowFile, ShardStore
 from miso.slides import Slide
@@ -75,6 +76,8 @@ def extract_features(
     ------
     EncoderError
         If a feature is not finite, or beyond the range of float16.
+    MisoError
+        If this process may not hold what that takes (`miso.launch.memory`).
     OSError
         If the disk is full or cannot be written to.
     """
@@ -82,6 +85,7 @@ def extract_features(
     shard, batch = (GPU_SHARD, GPU_BATCH) if on_gpu else (SHARD, BATCH)
     stain = load_encoder("stain")
     stain.module.to(encoder.device)
+    require(0, f"encoding {slide.path.name}")
     files, arrays = _layout(
         folder, len(center_xy), encoder, PatchGrid(tile=tile, patch_px=encoder.patch_px), stain
     )
@@ -94,8 +98,10 @@ def extract_features(
         ]
         pinned = encoder.device.type == "cuda"
         read = partial(_read, slide, tile, center_xy, pinned=pinned, level=level)
-        batches = map_ahead(read, spans, workers=reader_count(on_gpu=on_gpu))
-        with closing(batches), _Writer(store) as writer:
+        readers = affordable(reader_count(on_gpu=on_gpu), 2 * 3 * tile.size_px**2 * batch)
+        batches = map_ahead(read, spans, workers=readers)
+        waiting = affordable(UNWRITTEN, batch * sum(array.row_bytes for array in arrays))
+        with closing(batches), _Writer(store, waiting) as writer:
             for start, images in track(batches, len(spans), f"encoding {slide.path.name}"):
                 writer.put(start, _encode(encoder, stain, images))
     return files
@@ -166,15 +172,15 @@ class _Writer:
     So a kill costs one shard at most.
     """
 
-    def __init__(self, store: ShardStore) -> None:
-        self._store = store
+    def __init__(self, store: ShardStore, waiting: int = UNWRITTEN) -> None:
+        self._store, self._waiting = store, waiting
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
         self._pending: deque[Future[None]] = deque()
 
     def put(self, start: int, rows: _Rows) -> None:
         """Write rows soon."""
         self._pending.append(self._thread.submit(self._write, start, rows))
-        allowed = 0 if self._store.ends_shard(start + len(rows.tiles)) else UNWRITTEN
+        allowed = 0 if self._store.ends_shard(start + len(rows.tiles)) else self._waiting
         while len(self._pending) > allowed:
             self._pending.popleft().result()
 
@@ -192,8 +198,8 @@ class _Writer:
 
 
 def _check_finite(start: int, patches: NDArray[np.float16]) -> None:
-    """Refuse infinities and NaN, which have all exponent bits set."""
-    if ((patches.view(np.uint16) & 0x7C00) == 0x7C00).any():
+    """Refuse infinities and NaN, which have all exponent bits set; tile by tile, to hold little."""
+    if any(((tile.view(np.uint16) & 0x7C00) == 0x7C00).any() for tile in patches):
         raise EncoderError(
             f"patch features of spots {start} to {start + len(patches) - 1} are not finite, or beyond the "
             "65,504 that float16 holds; try --precision fp32, or other weights"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from miso.errors import SampleError
 from miso.launch.atomic import replace_folder
 from miso.launch.provenance import fingerprint
+from miso.untrusted.documents import read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +46,15 @@ class LabelSet:
         Raises
         ------
         SampleError
-            If the teacher of that fold must not speak of this Sample, or never did.
+            If the teacher of that fold must not speak of this Sample, or never did, or the file is damaged.
         """
         if index not in self.folds:
             raise SampleError(f"{self.folder} has no labels for fold {index}: there this section is held out")
-        values: Float[NDArray[np.float32], "spot gene"] = np.load(
-            self.folder / f"fold_{index}.npy", mmap_mode="c"
-        )
+        file = self.folder / f"fold_{index}.npy"
+        try:
+            values: Float[NDArray[np.float32], "spot gene"] = np.load(file, mmap_mode="c")
+        except (OSError, ValueError, EOFError) as err:
+            raise SampleError(f"{file} is damaged ({err}); make the labels again") from err
         return values
 
     def fingerprints(self) -> dict[str, str]:
@@ -68,7 +71,7 @@ def open_labels(folder: Path) -> LabelSet:
         If it is damaged.
     """
     try:
-        about = json.loads((folder / "labels.json").read_text())
+        about = read_json(folder / "labels.json")
         return LabelSet(
             folder=folder,
             genes=about["genes"],
@@ -77,7 +80,7 @@ def open_labels(folder: Path) -> LabelSet:
             teachers=about["teachers"],
             about=about,
         )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError) as err:
         raise SampleError(f"the labels in {folder} are damaged; make them again") from err
 
 

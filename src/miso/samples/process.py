@@ -13,7 +13,8 @@ import numpy as np
 
 from miso.encoders import Encoder
 from miso.encoders.precision import check_faithful
-from miso.errors import MisoError
+from miso.errors import MisoError, SampleError
+from miso.launch.claim import claim
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import fingerprint
 from miso.samples.extract import Features, extract_features, sample_tiles
@@ -28,6 +29,7 @@ from miso.slides import Slide
 from miso.slides.quality import SlideQuality, slide_quality, spot_quality
 from miso.slides.restained import RestainedSlide
 from miso.slides.stain_norm import StainChange
+from miso.untrusted.names import is_file_name
 
 Picture = Callable[[Path, Spots, Slide], None]
 """Draws spots on their slide into a file."""
@@ -81,47 +83,85 @@ def process_section(
         If section and slide are not of one another.
     SampleError
         If the folder holds something else.
+    Busy
+        If another process is making this Sample.
     """
+    if not is_file_name(name):
+        raise SampleError(f"no file can be called {ascii(name)[:60]}; give the section another --name")
     options = options or IngestOptions()
     fitted = fit_to_slide(section, slide, options)
     change = stain(slide) if stain else StainChange()
     settings = _settings(fitted, slide, encoder, knn, options.level, change)
-    if is_already_there(out, settings, name=name, patient=patient):
-        return Processed(sample=open_sample(out), made=False)
-    quality = slide_quality(slide)
-    doubts = list(fitted.warnings)
-    if not options.trust_alignment:
-        doubts += check_on_tissue(fitted.section, slide, quality.tissue)
-    partial = out.with_name(f".{out.name}.partial")
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    seen = RestainedSlide(slide, change) if change != StainChange() else slide
-    spots = fitted.section.spots
-    try:
-        cosine = _int8_cosine(seen, encoder, fitted, tell)
-        features = extract_features(
-            seen, encoder, spots.center_xy, fitted.tile, partial, key, track, options.level
-        )
-    except MisoError:  # the input is at fault, and mended input makes other features
-        _discard(partial)
-        raise
-    about = {
-        "name": name,
-        "patient": patient,
-        "layout": section.layout,
-        "settings": settings,
-        "resolution": {"mpp": slide.mpp, "source": slide.resolution.source},
-        "slide": {"path": str(slide.path.resolve()), "size_px": list(slide.size_px)},
-        "precision": encoder.arithmetic,
-        **({} if cosine is None else {"int8_cosine": cosine}),
-        "notes": doubts,
-    }
-    manifest = make_manifest(spots, about)
-    _tables(fitted, slide, quality, features, knn, manifest).write_h5ad(partial / "adata.h5ad")
-    if draw_alignment is not None:
-        draw_alignment(partial / "alignment.png", spots, slide)
-    for file in (features.tiles, features.stain, features.journal):
-        file.unlink()  # last: until here a rerun computes nothing again
-    return Processed(sample=finish_sample(partial, out, manifest), made=True)
+
+    def found() -> Processed | None:
+        there = is_already_there(out, settings, name=name, patient=patient)
+        return Processed(sample=open_sample(out), made=False) if there else None
+
+    if there := found():
+        return there
+    with claim(out):
+        if there := found():  # made by another process since
+            return there
+        quality = slide_quality(slide)
+        doubts = list(fitted.warnings)
+        if not options.trust_alignment:
+            doubts += check_on_tissue(fitted.section, slide, quality.tissue)
+        about = {
+            "name": name,
+            "patient": patient,
+            "layout": section.layout,
+            "settings": settings,
+            "resolution": {"mpp": slide.mpp, "source": slide.resolution.source},
+            "slide": {"path": str(slide.path.resolve()), "size_px": list(slide.size_px)},
+            "precision": encoder.arithmetic,
+            "notes": doubts,
+        }
+        seen = RestainedSlide(slide, change) if change != StainChange() else slide
+        making = _Making(out=out, about=about, fitted=fitted, level=options.level, knn=knn, track=track)
+        sample = making.make(slide, seen, encoder, quality, draw_alignment, tell)
+    return Processed(sample=sample, made=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Making:
+    """A Sample in the making: where, of what, and how."""
+
+    out: Path
+    about: dict[str, Any]
+    fitted: Fitted
+    level: int | None
+    knn: int
+    track: Track
+
+    def make(
+        self,
+        slide: Slide,
+        seen: Slide,
+        encoder: Encoder,
+        quality: SlideQuality,
+        draw_alignment: Picture | None,
+        tell: Callable[[str], None],
+    ) -> Sample:
+        """Write the Sample beside its place, and rename it; `seen` is the slide in its stain to be."""
+        fitted, partial = self.fitted, self.out.with_name(f".{self.out.name}.partial")
+        key = hashlib.sha256(json.dumps(self.about["settings"], sort_keys=True).encode()).hexdigest()
+        spots = fitted.section.spots
+        try:
+            cosine = _int8_cosine(seen, encoder, fitted, tell)
+            features = extract_features(
+                seen, encoder, spots.center_xy, fitted.tile, partial, key, self.track, self.level
+            )
+        except MisoError:  # the input is at fault, and mended input makes other features
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        about = self.about if cosine is None else {**self.about, "int8_cosine": cosine}
+        manifest = make_manifest(spots, about)
+        _tables(fitted, slide, quality, features, self.knn, manifest).write_h5ad(partial / "adata.h5ad")
+        if draw_alignment is not None:
+            draw_alignment(partial / "alignment.png", spots, slide)
+        for file in (features.tiles, features.stain, features.journal):
+            file.unlink()  # last: until here a rerun computes nothing again
+        return finish_sample(partial, self.out, manifest)
 
 
 def _tables(
@@ -146,13 +186,6 @@ def _int8_cosine(slide: Slide, encoder: Encoder, fitted: Fitted, tell: Callable[
         return None
     tiles = sample_tiles(slide, fitted.section.spots.center_xy, fitted.tile)
     return check_faithful(encoder, tiles, tell)
-
-
-def _discard(partial: Path) -> None:
-    """Remove an unfinished folder, and the one that was made to hold it if that is empty now."""
-    shutil.rmtree(partial, ignore_errors=True)
-    if not any(partial.parent.iterdir()):
-        partial.parent.rmdir()
 
 
 def _settings(

@@ -1,6 +1,5 @@
 """One processed section on disk: counts, tile features, patch features, label sets, provenance."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +18,9 @@ from miso.errors import SampleError
 from miso.geometry import PatchGrid, TileSpec
 from miso.samples.labels import LabelSet, open_labels
 from miso.samples.neighbors import nearest_spots
+from miso.untrusted.documents import read_json
+from miso.untrusted.hdf5_links import LinkError, check_hdf5
+from miso.untrusted.names import is_file_name
 
 MANIFEST = "sample.json"
 TOTAL = "total_counts"
@@ -33,7 +35,7 @@ class Sample:
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        self.path, self.manifest = path, manifest
+        self.path, self.manifest, self._checked = path, manifest, False
 
     @property
     def name(self) -> str:
@@ -136,8 +138,11 @@ class Sample:
     def _file(self) -> Iterator[Path]:
         path = self.path / "adata.h5ad"
         try:
+            if not self._checked:
+                check_hdf5(path)
+                self._checked = True
             yield path
-        except (OSError, KeyError) as err:
+        except (OSError, KeyError, LinkError, RecursionError) as err:
             raise SampleError(f"{path} is damaged ({err}); process the section again") from err
 
     @contextmanager
@@ -210,6 +215,8 @@ def open_sample(path: Path | str) -> Sample:
         raise SampleError(f"no Sample at {path}: it has no {MANIFEST} (miso process-her2st writes Samples)")
     if manifest.get("schema") != SCHEMA:
         raise SampleError(f"{path} has layout {manifest.get('schema')}, this version of MISO reads {SCHEMA}")
+    if not is_file_name(said := manifest.get("name")):
+        raise SampleError(f"{path} calls its section {ascii(said)[:60]}, which no file can be called")
     return Sample(path, manifest)
 
 
@@ -219,9 +226,11 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as err:
+        manifest: dict[str, Any] = read_json(file)
+    except ValueError as err:
         raise SampleError(f"{file} is damaged ({err}); process the section again") from err
+    if not isinstance(manifest, dict):
+        raise SampleError(f"{file} is damaged: it holds no JSON object; process the section again")
     return manifest
 
 

@@ -19,6 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from miso.untrusted.documents import read_json
+
 CHUNK = 8 * 2**20
 """Bytes that are read at a time when checksums are compared."""
 
@@ -167,7 +169,7 @@ class ShardStore:
         if not self._journal.is_file() or not all(array.is_whole() for array in self._arrays):
             return {}
         try:
-            journal = json.loads(self._journal.read_text())
+            journal = read_json(self._journal)
             key, done = journal["key"], {int(at): list(sums) for at, *sums in journal["done"]}
         except (ValueError, KeyError, TypeError):  # a power cut or a flipped bit
             return {}

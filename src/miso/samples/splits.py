@@ -1,12 +1,12 @@
 """Splits as data: folds of patients or samples, validated before anything is trained."""
 
-import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from miso.errors import SplitError
+from miso.untrusted.documents import read_json
 
 Unit = Literal["patient", "sample"]
 HER2ST_FOLDS = "her2st_folds"
@@ -88,8 +88,8 @@ def _load(source: str) -> dict[str, Any]:
             f"'leave_one_sample_out', 'leave_one_patient_out' or {HER2ST_FOLDS!r}"
         )
     try:
-        content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as err:
+        content = read_json(path)
+    except ValueError as err:
         raise SplitError(f"splits {source!r} are no JSON: {err}") from err
     if not isinstance(content, dict):
         raise SplitError(f"splits {source!r}: expected an object with 'unit' and 'folds'")

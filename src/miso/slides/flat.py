@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import pyvips
@@ -18,7 +18,7 @@ from miso.units import Resolution
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 IN_MEMORY = 100 * 10**6
-"""Bytes of pixels beyond which libvips decodes to a temporary file."""
+"""Bytes of pixels beyond which an image is decoded to a temporary file."""
 SAMPLES = {
     "ushort": "16-bit",
     "short": "16-bit",
@@ -29,7 +29,7 @@ SAMPLES = {
 
 
 class FlatSlide(Slide):
-    """A single-level image; libvips decodes it once, beyond 100 MB to a temporary file.
+    """A single-level image; libvips decodes it once, beyond 100 MB to a temporary file, which is no memory.
 
     Pixels are those stored: an EXIF or TIFF orientation turns nothing, since spots are placed on the stored
     ones. Transparency is seen over white. Of a TIFF with several pictures the largest is read. The resolution
@@ -46,9 +46,12 @@ class FlatSlide(Slide):
         )
         self._image: pyvips.Image | None = image
         self._per_thread = threading.local()
-        self._has_room = False
+        self._lock, self._has_room = threading.Lock(), False
+        self._decoded: BinaryIO | None = None
 
     def _read_region(self, index: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
+        if _is_decoded_to_disk(self._open()):
+            return self._read_decoded(origin, size)
         if not hasattr(self._per_thread, "region"):
             self._per_thread.region = pyvips.Region.new(self._open())
         try:
@@ -57,9 +60,34 @@ class FlatSlide(Slide):
             raise SlideError(f"{self.path.name!r} is truncated or damaged: {one_line(err)}") from err
         return np.frombuffer(pixels, dtype=np.uint8).reshape(size[1], size[0], 3)
 
+    def _read_decoded(self, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
+        """Read pixels from the temporary file: libvips would map it, and all that was read would count."""
+        (x, y), (width, height) = origin, size
+        pixels = np.empty((height, width * 3), dtype=np.uint8)
+        with self._lock:
+            if self._decoded is None:
+                self._decoded = self._decode()
+            for row in range(height):
+                self._decoded.seek(((y + row) * self.size_px[0] + x) * 3)
+                self._decoded.readinto(pixels[row].data)  # type: ignore[attr-defined]  # it is a plain file
+        return pixels.reshape(height, width, 3)
+
+    def _decode(self) -> BinaryIO:
+        # no buffer: a tile's rows lie far apart
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed with the slide
+        try:
+            target = pyvips.Target.new_to_descriptor(file.fileno())
+            load_flat(self.path, access="sequential").write_to_target(target, ".raw")
+        except pyvips.Error as err:
+            file.close()
+            raise SlideError(f"{self.path.name!r} is truncated or damaged: {one_line(err)}") from err
+        return file
+
     def _shrink(self, index: int, size_px: tuple[int, int]) -> RGB:
         image = self._open()
         try:
+            if _is_decoded_to_disk(image):
+                image = load_flat(self.path, access="sequential")  # once more: see `_read_decoded`
             small = image.thumbnail_image(size_px[0], height=size_px[1], size="force", no_rotate=True)
             return np.asarray(small.numpy(), dtype=np.uint8)
         except pyvips.Error as err:
@@ -77,6 +105,9 @@ class FlatSlide(Slide):
         """Release the decoded pixels."""
         self._per_thread = threading.local()
         self._image = None
+        if self._decoded is not None:
+            self._decoded.close()
+            self._decoded = None
 
 
 def load_flat(path: Path, access: Literal["random", "sequential"]) -> pyvips.Image:
@@ -137,10 +168,15 @@ def _check_bands(image: pyvips.Image, name: str) -> None:
         raise SlideError(f"{name!r} holds {image.bands} bands ({image.interpretation}); {ADVICE}")
 
 
+def _is_decoded_to_disk(image: pyvips.Image) -> bool:
+    """Whether it is large; the tiles of a tiled TIFF are read as they lie."""
+    return image.width * image.height * 3 > IN_MEMORY and not image.get_typeof("tile-width")
+
+
 def _check_room(image: pyvips.Image, name: str) -> None:
     needed, folder = image.width * image.height * 3, tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    if needed > max(free, IN_MEMORY) and not image.get_typeof("tile-width"):  # tiles are read as they lie
+    if needed > free and _is_decoded_to_disk(image):
         raise SlideError(
             f"{name!r} decodes to {needed / 1e9:.3g} GB, and {folder} has {free / 1e9:.3g} GB free; make a "
             "pyramid of it with miso rewrite-slide, which needs no such room, or set TMPDIR"

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from miso.units import Resolution, is_plausible_mpp
+from miso.untrusted.documents import parse_json
 
 KEY = "miso_rewrite_slide"
 SAME_MPP = 0.01
@@ -18,7 +19,7 @@ def write_record(record: dict[str, Any]) -> str:
 def read_record(description: str) -> dict[str, Any] | None:
     """Return the record in a TIFF description, or None where there is none."""
     try:
-        content = json.loads(description)
+        content = parse_json(description)
     except ValueError:
         return None
     record = content.get(KEY) if isinstance(content, dict) else None

@@ -24,6 +24,8 @@ UNSIGNED = {1, 4}
 UNCOMPRESSED, OLD_JPEG = 1, 6
 PX_PER_BYTE, SURELY_POSSIBLE_PX = 4096, 10**8
 """No codec packs a picture with tissue so tightly; up to so many pixels it is not asked."""
+MOST_TILE_PX = 2**26
+"""Pixels of a tile: 8,192 on a side; scanners write 240 to 4,096."""
 ADVICE = "MISO reads 8-bit colour or grey images; export it as 8-bit RGB"
 
 
@@ -75,6 +77,11 @@ def check_whole(page: Page, path: Path) -> None:
     SlideError
         If the file ends too early, a strip is absent, or an uncompressed one is too short.
     """
+    if page.tiled and page.chunk_px[0] * page.chunk_px[1] > MOST_TILE_PX:
+        raise SlideError(
+            f"{path.name!r} has tiles of {page.chunk_px[0]} × {page.chunk_px[1]} px, each decoded whole; "
+            "write it again with tiles of 256 px"
+        )
     size = path.stat().st_size
     outside = (page.byte_counts > size) | (page.offsets > size - np.minimum(page.byte_counts, size))
     if outside.any() and page.compression != OLD_JPEG:

@@ -18,6 +18,7 @@ from miso.slides.density import glass_density, optical_density
 from miso.slides.mask import SlideMask
 from miso.slides.quality import cover, slide_quality
 from miso.slides.slide import RGB, Slide
+from miso.untrusted.documents import parse_json
 
 Method = Literal["macenko", "reinhard"]
 METHODS: tuple[Method, ...] = ("macenko", "reinhard")
@@ -86,7 +87,7 @@ class StainReference:
             If it is something else, or its numbers cannot be a stain's.
         """
         try:
-            return cls(**_checked(json.loads(text)))
+            return cls(**_checked(parse_json(text)))
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise SlideError(
                 f"{source} is no stain reference of MISO ({type(err).__name__}: {err}); expected is the JSON "

@@ -14,6 +14,8 @@ import zarr.errors
 from miso.errors import SlideError
 from miso.slides.array import DAMAGE, ZARR_FILES, ArraySlide, StoredLevel, check_arrays
 from miso.units import Resolution, is_plausible_mpp
+from miso.untrusted.folder_links import check_folder
+from miso.untrusted.hdf5_links import check_links
 
 TO_UM = {"nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0, "µm": 1.0, "millimeter": 1e3}
 MIN_CHUNKS = 0.5
@@ -35,6 +37,7 @@ def open_stored_image(path: Path, resolution: Resolution | None) -> ArraySlide:
     if path.is_file():
         return _open_h5ad(path, resolution)
     try:
+        check_folder(path)
         group = zarr.open(str(path), mode="r")
         attributes: dict[str, Any] = group.attrs.asdict()
         if not isinstance(group, zarr.Group):
@@ -124,6 +127,7 @@ def _open_h5ad(path: Path, resolution: Resolution | None) -> ArraySlide:
     except DAMAGE as err:
         raise SlideError(f"{path} is damaged or no .h5ad: {' '.join(str(err).split())[:160]}") from err
     try:
+        check_links(file)
         images = full_images(file)
         if len(images) != 1:
             there = f"several: {', '.join(images)}" if images else "none"

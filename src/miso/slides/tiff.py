@@ -37,7 +37,11 @@ WIDTHS = {
 """Bytes of one value of each type."""
 ASCII = 2
 MOST_PAGES = 4096
+MOST_ENTRIES = 4096
+"""Of a directory; those of microscopes have some 30."""
 LONGEST_TEXT = 2**20
+MOST_LISTED, ALWAYS_LISTED = 8, 2**24
+"""Bytes of tile places in memory for each byte of the file (they are widened), and what any may have."""
 
 Chunks = UInt64[NDArray[np.uint64], " chunk"]
 
@@ -87,7 +91,12 @@ def read_pages(path: Path) -> list[Page]:
         If the file ends too early, its directories are damaged, or it holds no picture.
     """
     with path.open("rb") as file:
-        pages = [_page(directory) for directory in _directories(file, path.name)]
+        pages, room = list[Page](), MOST_LISTED * path.stat().st_size + ALWAYS_LISTED
+        for directory in _directories(file, path.name):
+            pages.append(_page(directory))
+            room -= pages[-1].offsets.nbytes + pages[-1].byte_counts.nbytes
+            if room < 0:
+                raise SlideError(f"{path.name!r} is damaged: its pictures list the same tiles over and over")
     if not pages:
         raise SlideError(f"{path.name!r} is damaged: a TIFF without a picture")
     return pages
@@ -142,7 +151,7 @@ def _directories(file: BinaryIO, name: str) -> Iterator[_Directory]:
         seen.add(next_at)
         count = _unpack(file, name, order + ("Q" if big else "H"), next_at)
         start, entry = next_at + (8 if big else 2), struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-        if count > 2**16:
+        if count > MOST_ENTRIES:
             raise SlideError(f"{name!r} is damaged: a TIFF directory of {count} entries")
         block = _read(file, name, start, count * entry.size)
         entries = {

@@ -1,6 +1,18 @@
 """The settings of `miso train`, typed; unknown keys are refused where the configuration is read."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from miso.launch import Launch
+from miso.launch.memory import read_bytes
+
+WHERE: Final = frozenset(
+    {
+        *("run_dir", "device", "launch", "workers", "address"),
+        *("cpus", "gpus", "memory", "deadline", "retries"),
+    }
+)
+"""Keys that say where a run lies and runs; none of them changes what comes of it."""
 
 
 @dataclass(kw_only=True)
@@ -77,6 +89,14 @@ class TrainConfig:
         `fold`: labels of fold f come from the teacher of fold f (leak-free); `all`: from the mean of all.
     run_dir
         Folder of the run.
+    launch
+        `local`, or `ray`: each fold of each repeat is a unit that a worker of the cluster does.
+    workers
+        Folds at a time, each in a process of its own; null is one after another in this process, or with
+        `ray` as many as the cluster holds.
+    address, cpus, gpus, memory, deadline, retries
+        Of a launch with workers: the cluster's head, what a worker takes, the seconds after which a fold is
+        given up, and how often one is begun again whose process died (see `miso.launch.Launch`).
     """
 
     model: str = "miso"
@@ -98,3 +118,36 @@ class TrainConfig:
     labels: str = "pseudolabels"
     teachers: str = "fold"
     run_dir: str | None = None
+    launch: str = "local"
+    workers: int | None = None
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float = 0.0
+    memory: str | None = None
+    deadline: float | None = None
+    retries: int = 2
+
+    def how(self) -> Launch:
+        """Say how its folds are launched.
+
+        Raises
+        ------
+        ConfigError
+            If that is impossible.
+        """
+        return Launch(
+            engine=self.launch,  # type: ignore[arg-type]  # checked there
+            workers=self.workers,
+            address=self.address,
+            cpus=self.cpus,
+            gpus=self.gpus,
+            memory=None if self.memory is None else read_bytes(self.memory),
+            deadline_s=self.deadline,
+            retries=self.retries,
+        )
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings that a run's results depend on, not where it lies and runs."""
+        settings = {key: value for key, value in asdict(self).items() if key not in WHERE}
+        settings["cohort"].pop("path")
+        return settings

@@ -18,8 +18,9 @@ from miso.errors import CheckpointError, ConfigError
 from miso.launch import write_path
 from miso.launch.provenance import differences, stamp
 from miso.samples import Sample, Splits
-from miso.training.config import TrainConfig
+from miso.training.config import WHERE, TrainConfig
 from miso.training.table import summarize
+from miso.untrusted.documents import read_json, read_yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +80,9 @@ class RunFolder:
         if not file.is_file():
             raise CheckpointError(f"no run at {self.path}: it has no config.yaml (miso train makes runs)")
         try:
-            settings: dict[str, Any] = yaml.safe_load(file.read_text())["settings"]
-        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as err:
-            raise CheckpointError(f"{file} is damaged; remove {self.path} and train again") from err
+            settings: dict[str, Any] = read_yaml(file)["settings"]
+        except (ValueError, KeyError, TypeError) as err:
+            raise CheckpointError(f"{file} is damaged ({err}); remove {self.path} and train again") from err
         return settings
 
     def splits(self) -> dict[str, Any]:
@@ -94,9 +95,11 @@ class RunFolder:
         """
         file = self.path / "splits.json"
         try:
-            content: dict[str, Any] = json.loads(file.read_text())
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError) as err:
+            content: dict[str, Any] = read_json(file)
+        except (FileNotFoundError, ValueError) as err:
             raise CheckpointError(f"{file} is absent or damaged; remove {self.path} and train again") from err
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{file} is damaged; remove {self.path} and train again")
         return content
 
     def log(self, line: str) -> None:
@@ -138,7 +141,7 @@ class RunFolder:
 def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out where things lie and run: the content of what a run reads is compared on its own."""
     cohort = {key: value for key, value in settings["cohort"].items() if key != "path"}
-    kept = {key: value for key, value in settings.items() if key not in ("run_dir", "device")}
+    kept = {key: value for key, value in settings.items() if key not in WHERE}
     return {**kept, "cohort": cohort}
 
 

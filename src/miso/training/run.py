@@ -1,9 +1,10 @@
-"""A cross-validated run: every fold of every repeat trained, saved and scored, and resumed if cut off."""
+"""A cross-validated run: folds of repeats, each trained, saved and scored once, and resumed if cut off."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ import pandas as pd
 import torch
 
 from miso.errors import ConfigError, SplitError
+from miso.launch import State, claim
 from miso.launch.progress import Track, silent
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
 from miso.samples.genes import Missing
@@ -60,55 +62,105 @@ TrainFold = Callable[[FoldJob], pd.DataFrame]
 """Trains a fold, writes its checkpoint and predictions, and returns its rows of the metrics table."""
 
 
-def run_folds(
-    config: TrainConfig,
-    cohort: Cohort,
-    splits: Splits,
-    train_fold: TrainFold,
-    tell: Tell = lambda line: None,
-    track: Track = silent,
-    team: Team = ALONE,
-) -> dict[str, Any]:
-    """Train every fold that is not done yet; return the summary. What is told is kept in `run.log` too.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a configuration comes to: its cohort, its folds, and how one of them is trained."""
 
-    Of a team the lead alone writes and tells, and has a summary.
+    config: TrainConfig
+    cohort: Cohort
+    splits: Splits
+    train_fold: TrainFold
+
+    @property
+    def folds(self) -> list[tuple[int, int]]:
+        """Every (repeat, fold)."""
+        return [(r, f) for r in range(self.config.n_repeats) for f in range(len(self.splits.folds))]
+
+
+class Run:
+    """A run under way in this process, or in a team of which it is one; the lead alone writes and tells.
+
+    What is told is kept in `run.log` too.
     """
-    run = RunFolder(path=Path(required(config.run_dir, "run_dir")))
-    _check_members(splits, cohort)
-    inputs = fingerprints(config, cohort)
-    if team.leads:
-        run.begin(config, splits, inputs)
-    team.wait()
 
-    def say(line: str) -> None:
-        if team.leads:
-            run.log(line)
-            tell(line)
+    def __init__(
+        self, plan: Plan, tell: Tell = lambda line: None, track: Track = silent, team: Team = ALONE
+    ) -> None:
+        self.plan, self.folder = plan, RunFolder(path=Path(required(plan.config.run_dir, "run_dir")))
+        self._tell, self._team = tell, team
+        self._track = track if team.leads else silent
+        self._inputs = fingerprints(plan.config, plan.cohort)
+        self._settings = _settings_of_snapshots(plan.config, self._inputs, team)
+        self._held: Held | None = None  # by all folds, so that those of a small cohort read each section once
 
-    if team.size > 1:
-        say(f"{team.size} processes share every step")
-    for note in (*splits.notes, *_notes_on_weights(config, cohort)):
-        say(note)
-    settings = _settings_of_snapshots(config, inputs, team)
+    def begin(self) -> None:
+        """Write the configuration, or find the same one there."""
+        _check_members(self.plan.splits, self.plan.cohort)
+        if self._team.leads:
+            self.folder.begin(self.plan.config, self.plan.splits, self._inputs)
+        self._team.wait()
+        if self._team.size > 1:
+            self.say(f"{self._team.size} processes share every step")
+        for note in (*self.plan.splits.notes, *_notes_on_weights(self.plan.config, self.plan.cohort)):
+            self.say(note)
 
-    def host(folder: Path) -> Host:
-        snapshots = Snapshots(folder=folder / "snapshots", settings=settings, say=say, every_s=EVERY_S)
-        history = History(folder / FILE)
-        return Host(team=team, snapshots=snapshots, history=history, track=track if team.leads else silent)
+    def train(self, repeat: int, index: int) -> tuple[State, str]:
+        """Train a fold if it is not done, and say how well it does.
 
-    for job in _jobs(config, cohort, splits, run, host):
-        where = f"repeat {job.repeat}, fold {job.index} (test {', '.join(job.fold.test) or 'none'})"
-        (done,) = team.as_lead([run.is_done(job.repeat, job.index)])
-        if done:
-            say(f"{where}: already there")
-        else:
-            table = train_fold(job)
-            if team.leads:
-                run.write_fold_table(job.repeat, job.index, table)
-            say(f"{where}: {_in_words(table)}")
-        if team.leads and job.host.snapshots:
+        Raises
+        ------
+        Busy
+            If another process is at it.
+        """
+        job = self._job(repeat, index)
+        if self._is_done(job):
+            return self._told(job, "skipped", "already there")
+        with claim(self.folder.fold(repeat, index)) if self._team.leads else nullcontext():
+            if self._is_done(job):  # by another process since
+                return self._told(job, "skipped", "already there")
+            table = self.plan.train_fold(job)
+            if self._team.leads:
+                self.folder.write_fold_table(repeat, index, table)
+        assert self._is_done(job)
+        return self._told(job, "done", _in_words(table))
+
+    def say(self, line: str) -> None:
+        """Tell and log a line."""
+        if self._team.leads:
+            self.folder.log(line)
+            self._tell(line)
+
+    def _is_done(self, job: FoldJob) -> bool:
+        """Whether a fold is finished; its snapshots are removed then."""
+        (done,) = self._team.as_lead([self.folder.is_done(job.repeat, job.index)])
+        if done and self._team.leads and job.host.snapshots:
             job.host.snapshots.remove()
-    return run.finish() if team.leads else {}
+        return bool(done)
+
+    def _told(self, job: FoldJob, state: State, words: str) -> tuple[State, str]:
+        test = ", ".join(job.fold.test) or "none"
+        self.say(f"repeat {job.repeat}, fold {job.index} (test {test}): {words}")
+        return state, words
+
+    def _job(self, repeat: int, index: int) -> FoldJob:
+        folder = self.folder.fold(repeat, index)
+        device = choose_device(self.plan.config.device, self._team)
+        self._held = self._held or Held.on(device)
+        snapshots = Snapshots(
+            folder=folder / "snapshots", settings=self._settings, say=self.say, every_s=EVERY_S
+        )
+        host = Host(team=self._team, snapshots=snapshots, history=History(folder / FILE), track=self._track)
+        return FoldJob(
+            config=self.plan.config,
+            cohort=self.plan.cohort,
+            fold=self.plan.splits.folds[index],
+            index=index,
+            repeat=repeat,
+            run=self.folder,
+            device=device,
+            held=self._held,
+            host=host,
+        )
 
 
 def open_training_cohort(config: TrainConfig) -> Cohort:
@@ -138,28 +190,6 @@ def required(value: str | None, key: str) -> str:
     return value
 
 
-def _jobs(
-    config: TrainConfig, cohort: Cohort, splits: Splits, run: RunFolder, host: Callable[[Path], Host]
-) -> Iterator[FoldJob]:
-    held = None  # by all folds, so that those of a small cohort read each section once
-    for repeat in range(config.n_repeats):
-        for index, fold in enumerate(splits.folds):
-            own = host(run.fold(repeat, index))
-            device = choose_device(config.device, own.team)
-            held = held or Held.on(device)
-            yield FoldJob(
-                config=config,
-                cohort=cohort,
-                fold=fold,
-                index=index,
-                repeat=repeat,
-                run=run,
-                device=device,
-                held=held,
-                host=own,
-            )
-
-
 def _check_members(splits: Splits, cohort: Cohort) -> None:
     for name in (name for fold in splits.folds for name in (*fold.train, *fold.val, *fold.test)):
         if name not in cohort.samples:
@@ -168,11 +198,8 @@ def _check_members(splits: Splits, cohort: Cohort) -> None:
 
 def _settings_of_snapshots(config: TrainConfig, inputs: dict[str, Any], team: Team) -> dict[str, Any]:
     """Name what a training has to have in common with a snapshot that it goes on from."""
-    about = asdict(config)
-    about["cohort"].pop("path")
-    about.pop("run_dir")
     return {
-        **about,
+        **config.content(),
         "device": choose_device(config.device, team).type,
         "processes": team.size,
         "inputs": hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16],

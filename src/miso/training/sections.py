@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from miso.errors import CohortError
-from miso.launch.memory import available_bytes
+from miso.launch.memory import available_bytes, require
 from miso.samples import Cohort, Sample
 from miso.samples.targets import target_values
 
@@ -111,9 +111,15 @@ class Held:
         """Take a quarter of the memory that is available there where sections are.
 
         Processes that `torchrun` starts on one machine share its memory.
+
+        Raises
+        ------
+        MisoError
+            If this process may not hold what training takes at least (`miso.launch.memory`).
         """
         if device.type == "cuda":
             return cls(torch.cuda.mem_get_info(device)[0] // 4)
+        require(0, "training")
         return cls(available_bytes() // 4 // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def get(self, name: str, read: Callable[[], Section]) -> Section:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from miso.launch import write_path
 from miso.launch.provenance import differences
 from miso.training.team import Team
+from miso.untrusted.documents import parse_json
 
 EVERY_S = 60.0
 """Seconds between snapshots, at least: a shorter training writes none."""
@@ -94,9 +95,9 @@ class Snapshots:
             return None
         try:
             with safe_open(file, "pt") as opened:
-                facts = json.loads((opened.metadata() or {})["miso"])
+                facts = parse_json((opened.metadata() or {})["miso"])
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # no mapping
-        except (SafetensorError, KeyError, json.JSONDecodeError):
+        except (SafetensorError, KeyError, ValueError):
             self.say(f"{file} is damaged; {phase} begins anew")
             return None
         differing = differences(facts["settings"], {**self.settings, "phase": phase})

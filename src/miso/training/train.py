@@ -1,4 +1,4 @@
-"""Training a run from its configuration: teachers over spots, or students over patches."""
+"""Training a run from its configuration: teachers over spots, or students over patches, fold after fold."""
 
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ from miso.training.distill import taught_by
 from miso.training.folds import train_student_fold, train_teacher_fold
 from miso.training.loop import Precision
 from miso.training.losses import losses
-from miso.training.run import Tell, open_splits, open_training_cohort, required, run_folds
+from miso.training.run import Plan, Run, Tell, open_splits, open_training_cohort, required
 from miso.training.team import ALONE, Team
 
 AT_LEAST = {"knn": 1, "n_repeats": 1, "max_epochs": 0, "patience": 1, "accumulate": 1}
@@ -43,16 +43,32 @@ def train(
     MisoError
         If the configuration, the cohort or the splits are at fault; nothing is written then.
     """
+    run = Run(plan_of(config, team), tell, track, team)
+    run.begin()
+    for repeat, fold in run.plan.folds:
+        run.train(repeat, fold)
+    return run.folder.finish() if team.leads else {}
+
+
+def plan_of(config: TrainConfig, team: Team = ALONE) -> Plan:
+    """Open what a configuration names, and choose how its folds are trained.
+
+    Raises
+    ------
+    MisoError
+        If the configuration, the cohort or the splits are at fault.
+    """
     _check(config, team)
     if config.model == "miso":
         cohort = open_training_cohort(config)
-        return run_folds(config, cohort, open_splits(config, cohort), train_teacher_fold, tell, track, team)
+        splits = open_splits(config, cohort)
+        return Plan(config=config, cohort=cohort, splits=splits, train_fold=train_teacher_fold)
     if config.model == "patch":
         path = required(config.cohort.path, "cohort.path")
         samples = open_cohort(path, only=config.cohort.only).samples
         config, splits = taught_by(config, list(samples.values()))
         cohort = open_training_cohort(config)
-        return run_folds(config, cohort, splits, train_student_fold, tell, track, team)
+        return Plan(config=config, cohort=cohort, splits=splits, train_fold=train_student_fold)
     raise ConfigError(f"model is 'miso' or 'patch', not {config.model!r}")
 
 

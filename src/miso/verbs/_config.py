@@ -13,6 +13,7 @@ from yaml import YAMLError
 from miso.errors import ConfigError
 from miso.registry import unknown
 from miso.training.config import TrainConfig
+from miso.untrusted.documents import DocumentError, read_yaml
 
 
 def read_config(name: str, overrides: list[str], folder: Path | None = None) -> TrainConfig:
@@ -29,6 +30,7 @@ def read_config(name: str, overrides: list[str], folder: Path | None = None) -> 
         raise ConfigError(f"settings are given as key=value, but got {bad!r}")
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"no folder at {folder} (--config-dir)")
+    _check_files(folder)
     # keys that a file leaves out are added, so that every typed key can be overridden
     added = [f"++{override.lstrip('+')}" for override in overrides]
     try:
@@ -44,6 +46,15 @@ def read_config(name: str, overrides: list[str], folder: Path | None = None) -> 
     if not isinstance(typed, TrainConfig):
         raise ConfigError(f"configuration {name!r} is no mapping of settings")
     return typed
+
+
+def _check_files(folder: Path | None) -> None:
+    """Refuse files of a user's folder that could stand for more than they hold; Hydra expands aliases."""
+    for file in sorted(folder.rglob("*.yaml")) if folder is not None else ():
+        try:
+            read_yaml(file)
+        except DocumentError as err:
+            raise ConfigError(f"configuration {file}: {err}") from err
 
 
 def _source(folder: Path | None) -> Any:

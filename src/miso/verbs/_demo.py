@@ -21,8 +21,9 @@ from miso.samples.targets import dense_counts
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
 from miso.verbs import console
-from miso.verbs._process import ProcessOptions, process_her2st_folder
-from miso.verbs._super_resolve import map_slide
+from miso.verbs._process_batch import process_her2st_folder
+from miso.verbs._process_options import ProcessOptions
+from miso.verbs._super_resolve import MapOptions, Mapper
 
 SHOWN = ("ERBB2", "KRT8", "CD3D")
 """Markers of tumour, epithelium and lymphocytes: what is drawn."""
@@ -104,9 +105,10 @@ def _held_out(places: Places) -> list[str]:
 
 
 def _maps(places: Places) -> Iterator[tuple[str, ExpressionMap]]:
+    mapper = Mapper(places.out / "runs" / "patch", MapOptions())
     for name in _held_out(places):
         out = places.out / "maps" / f"{name}.zarr"
-        yield name, map_slide(places.out / "runs" / "patch", _slide(places, name), out)
+        yield name, mapper.map(_slide(places, name), out)
 
 
 def _truth(places: Places, section: str) -> Truth:

@@ -40,3 +40,40 @@ OffImage = Annotated[
 TrustAlignment = Annotated[
     bool, typer.Option("--trust-alignment", help="Do not compare the image with the spots.")
 ]
+Engine = Annotated[
+    str,
+    typer.Option("--launch", help="local, or ray: on a Ray cluster (pip install 'miso-spatial[cluster]')."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Units at a time, each in a process of its own that may crash without harm. By default one "
+        "after another (local), or as many as the cluster holds (ray).",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="Head of the Ray cluster, host:port; by default RAY_ADDRESS, or this machine."
+    ),
+]
+Cpus = Annotated[
+    float | None, typer.Option("--cpus", help="Cores a worker takes; a fair share of this machine's.")
+]
+Gpus = Annotated[float, typer.Option("--gpus", help="GPUs a worker takes on a cluster; 0.5 shares one.")]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", help="What a process may hold, e.g. 4GB; readers and batches keep to it."),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option("--deadline", help="Seconds after which a unit is given up and its process ended."),
+]
+Retries = Annotated[
+    int, typer.Option("--retries", help="How often a unit is begun again whose process died.")
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder for copies of what lies at URLs (s3://…), while they are needed."),
+]

@@ -12,6 +12,7 @@ from miso.maps.plot_maps import plot_maps
 from miso.maps.regions import read_regions
 from miso.maps.thumbnail import Box
 from miso.samples import open_sample
+from miso.untrusted.hdf5_links import check_hdf5
 
 
 def draw(
@@ -77,6 +78,7 @@ def _read(path: Path) -> anndata.AnnData:
     if not path.is_file():
         raise MapError(f"no predictions at {path}; miso predict writes them, one .h5ad a sample")
     try:
+        check_hdf5(path)
         return anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError, TypeError) as err:
         said = " ".join(str(err).split())[:120]

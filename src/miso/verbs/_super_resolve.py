@@ -1,6 +1,8 @@
 """Mapping a slide with a run: which folds may speak, and where the slide's resolution comes from."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,54 +22,82 @@ WORTH_SAYING = 0.02
 """Share of a map: one tile in a hundred of any slide is unlike training."""
 
 
-def map_slide(
-    run: Path,
-    slide: Path,
-    out: Path,
-    *,
-    genes: list[str] | None = None,
-    seams: str | None = None,
-    stride: int | None = None,
-    passes: int | None = None,
-    mpp: float | None = None,
-    tissue: str = "detect",
-    region: Path | None = None,
-    std: bool = True,
-    device: str = "auto",
-    in_sample: bool = False,
-    report: bool = True,
-) -> ExpressionMap:
-    """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOptions:
+    """What `super-resolve` says of every slide; see `miso.maps.super_resolve`.
 
-    Beside the map goes its page, unless `report` says otherwise.
+    `report` says whether a page is written beside each map.
     """
-    if tissue not in ("detect", "all"):
-        raise ConfigError(f"--tissue is 'detect' or 'all', not {tissue!r}")
-    if region and tissue != "detect":
-        raise ConfigError("--region maps what lies in it, whatever is there; leave --tissue out")
-    if not slide.is_file():
-        raise SlideError(f"no image at {slide}")
-    regions = read_regions(region) if region else ()
-    print_of = fingerprint(slide)
-    predictor = load(run)
-    encoder = predictor.load_encoder(choose_device(device))
-    with _open(predictor, slide, print_of, mpp) as opened:
-        made = predictor.super_resolve(
-            opened,
-            out,
-            encoder,
-            in_sample=in_sample,
-            genes=genes,
-            seams=seams,
-            stride_px=stride,
-            passes=passes,
-            tissue=region_mask(regions, opened.size_px, opened.mpp) if regions else tissue,
-            std=std,
-            track=track,
-        )
-    if report:
-        _report(made, predictor)
-    return made
+
+    genes: tuple[str, ...] | None = None
+    seams: str | None = None
+    stride: int | None = None
+    passes: int | None = None
+    tissue: str = "detect"
+    std: bool = True
+    device: str = "auto"
+    in_sample: bool = False
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        if self.tissue not in ("detect", "all"):
+            raise ConfigError(f"--tissue is 'detect' or 'all', not {self.tissue!r}")
+
+
+class Mapper:
+    """A run and its encoder, loaded once for any number of slides."""
+
+    def __init__(self, run: Path | str, options: MapOptions) -> None:
+        self.options = options
+        self.predictor = load(run)
+        self._encoder = self.predictor.load_encoder(choose_device(options.device))
+
+    def map(
+        self, slide: Path, out: Path, *, mpp: float | None = None, region: Path | None = None
+    ) -> ExpressionMap:
+        """Map a slide file; a slide of the run's own cohort is mapped by the folds that held it out.
+
+        Beside the map goes its page, unless the options say otherwise.
+        """
+        made = self.map_band(slide, out, (0, 1), mpp=mpp, region=region)
+        assert made is not None
+        return made
+
+    def map_band(
+        self,
+        slide: Path,
+        out: Path,
+        band: tuple[int, int],
+        *,
+        mpp: float | None = None,
+        region: Path | None = None,
+    ) -> ExpressionMap | None:
+        """Map one of several bands of a slide (index, count); None while others are not finished."""
+        options = self.options
+        if region and options.tissue != "detect":
+            raise ConfigError("--region maps what lies in it, whatever is there; leave --tissue out")
+        if not slide.exists():
+            raise SlideError(f"no image at {slide}")
+        regions = read_regions(region) if region else ()
+        with _open(self.predictor, slide, fingerprint(slide), mpp) as opened:
+            how: dict[str, Any] = {
+                "in_sample": options.in_sample,
+                "genes": options.genes,
+                "seams": options.seams,
+                "stride_px": options.stride,
+                "passes": options.passes,
+                "tissue": region_mask(regions, opened.size_px, opened.mpp) if regions else options.tissue,
+                "std": options.std,
+                "track": track,
+            }
+            made = (
+                self.predictor.super_resolve(opened, out, self._encoder, **how)
+                if band[1] == 1
+                else self.predictor.super_resolve(opened, out, self._encoder, band=band, **how)
+            )
+        if options.report and made is not None:
+            _report(made, self.predictor)
+        return made
 
 
 def _report(made: ExpressionMap, predictor: Predictor) -> None:

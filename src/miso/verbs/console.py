@@ -74,7 +74,8 @@ def program() -> str:
     """How this program is called from here: `miso` where that finds it, or else its path."""
     path = Path(sys.argv[0])
     found = shutil.which("miso")
-    return "miso" if path.name != "miso" or (found and Path(found).samefile(path)) else str(path)
+    known = found is not None and path.exists() and Path(found).samefile(path)
+    return "miso" if path.name != "miso" or known or not path.exists() else str(path)
 
 
 def number(value: float | None, digits: int = 3) -> str:

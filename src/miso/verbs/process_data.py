@@ -68,7 +68,8 @@ def command(
     """
     from miso.samples.ingest import IngestOptions
     from miso.samples.vendors.section import VendorOptions
-    from miso.verbs._process import ProcessOptions, process_data
+    from miso.verbs._process import process_data, told
+    from miso.verbs._process_options import ProcessOptions
 
     ingest = IngestOptions(
         tile_px=tile_size,
@@ -79,7 +80,7 @@ def command(
         trust_alignment=trust_alignment,
     )
     vendor = VendorOptions(duplicate_genes=duplicate_genes, bin_um=bin_um, library=library)  # type: ignore[arg-type]
-    process_data(
+    made = process_data(
         path_visium,
         path_slide,
         path_output_folder,
@@ -97,3 +98,4 @@ def command(
         name=name,
         patient=patient,
     )
+    told(made)

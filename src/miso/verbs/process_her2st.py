@@ -30,6 +30,14 @@ def command(
     off_image: _options.OffImage = "error",
     trust_alignment: _options.TrustAlignment = False,
     device: _options.Device = "auto",
+    launch: _options.Engine = "local",
+    workers: _options.Workers = None,
+    address: _options.Address = None,
+    cpus: _options.Cpus = None,
+    gpus: _options.Gpus = 0,
+    memory: _options.Memory = None,
+    deadline: _options.Deadline = None,
+    retries: _options.Retries = 2,
 ) -> None:
     """Process the HER2ST dataset (legacy Spatial Transcriptomics).
 
@@ -40,7 +48,9 @@ def command(
     Example: `miso process-her2st --path-dataset her2st --encoder stain`
     """
     from miso.samples.ingest import IngestOptions
-    from miso.verbs._process import ProcessOptions, process_her2st_folder
+    from miso.verbs._batch import read_launch
+    from miso.verbs._process_batch import process_her2st_folder
+    from miso.verbs._process_options import ProcessOptions
 
     ingest = IngestOptions(
         tile_px=tile_size,
@@ -60,7 +70,10 @@ def command(
         stain_augment=stain_augment,
     )
     report = process_her2st_folder(
-        path_dataset, [name.strip() for name in samples.split(",") if name.strip()], options
+        path_dataset,
+        [name.strip() for name in samples.split(",") if name.strip()],
+        options,
+        read_launch(launch, workers, address, cpus, gpus, memory, deadline, retries),
     )
     if report.exit_code:
         raise typer.Exit(report.exit_code)

@@ -5,18 +5,28 @@ from typing import Annotated
 
 import typer
 
-from miso.verbs import console
+from miso.errors import ConfigError
+from miso.verbs import _options
 
 NAME = "super-resolve"
 
 
 def command(
     run: Annotated[
-        Path,
+        str,
         typer.Argument(help="A run of students (distil), a fold, a checkpoint, a bundle, hf:owner/model."),
     ],
-    slide: Annotated[Path, typer.Option("--slide", help="Any image that MISO reads; no spots are needed.")],
-    out: Annotated[Path, typer.Option("--out", help="The map to write, e.g. map.zarr.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", help="The map to write, e.g. map.zarr; with --slides a folder or URL."),
+    ],
+    slide: Annotated[
+        Path | None, typer.Option("--slide", help="Any image that MISO reads; no spots are needed.")
+    ] = None,
+    slides: Annotated[
+        Path | None,
+        typer.Option("--slides", help="Many of them: a CSV with the columns slide, name, mpp, region."),
+    ] = None,
     genes: Annotated[str, typer.Option("--genes", help="Genes to map, e.g. KRT8,CD3D; all by default.")] = "",
     passes: Annotated[
         int | None,
@@ -53,38 +63,60 @@ def command(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write a page of the map beside it (.html).")
     ] = True,
+    bands: Annotated[
+        int,
+        typer.Option("--bands", help="Split one giant slide into so many units, for --workers or a cluster."),
+    ] = 1,
+    launch: _options.Engine = "local",
+    workers: _options.Workers = None,
+    address: _options.Address = None,
+    cpus: _options.Cpus = None,
+    gpus: _options.Gpus = 0,
+    memory: _options.Memory = None,
+    deadline: _options.Deadline = None,
+    retries: _options.Retries = 2,
+    cache: _options.Cache = None,
 ) -> None:
-    """Paint expression over a whole slide, one value a half patch (4 µm for stain and phikon).
+    """Paint expression over whole slides, one value a half patch (4 µm for stain and phikon).
 
     The µm per pixel come from --mpp, from the run when the slide is one of its cohort, or from the slide's
     tags. A slide of the run's cohort is mapped only by the folds that held it out. Interrupted, the same
     command goes on where it was.
 
+    One giant slide goes in --bands N to N workers, and comes to the same map.
+    With --slides each slide is a unit of its own, on --workers or a Ray cluster: what fails does not harm the
+    others, run_report.json says what became of each, failed.csv lists what failed, and the exit code is 3.
+
     Example: `miso super-resolve runs/distil --slide C5.jpg --genes ERBB2,FASN,KRT8 --out maps/C5.zarr`
     """
-    from miso.verbs._super_resolve import map_slide, unlike_training
+    from miso.verbs._batch import cache_folder, read_launch
+    from miso.verbs._super_resolve import MapOptions
+    from miso.verbs._super_resolve_batch import map_slide, map_slides
 
-    wanted = [gene.strip() for gene in genes.split(",") if gene.strip()] or None
-    made = map_slide(
-        run,
-        slide,
-        out,
-        genes=wanted,
+    options = MapOptions(
+        genes=tuple(gene.strip() for gene in genes.split(",") if gene.strip()) or None,
         seams=seams,
         stride=stride,
         passes=passes,
-        mpp=mpp,
         tissue=tissue,
-        region=region,
         std=std,
         device=device,
         in_sample=in_sample,
         report=report,
     )
-    rows, columns = made.raster.shape
-    if warning := unlike_training(made):
-        console.tell(warning)
-    console.tell(
-        f"{out}: {len(made.genes)} genes × {rows} × {columns} cells of {made.pitch_um:.3g} µm "
-        f"({made.units}); draw one with: miso plot {out} --gene {made.genes[0]} --out {made.genes[0]}.png"
-    )
+    how = read_launch(launch, workers, address, cpus, gpus, memory, deadline, retries)
+    if (slide is None) == (slides is None):
+        raise ConfigError("name one slide by --slide, or a table of many by --slides")
+    if bands < 1 or (bands > 1 and (slide is None or not how.apart)):
+        raise ConfigError(f"--bands {bands} splits one slide over workers: pass --slide, and --workers too")
+    if slide is not None:
+        done = map_slide(run, slide, Path(out), mpp, region, options, how, bands)
+        if done.exit_code:
+            raise typer.Exit(done.exit_code)
+        return
+    if mpp is not None or region is not None:
+        raise ConfigError("with --slides, µm per pixel and regions are columns of the table: mpp, region")
+    assert slides is not None
+    done = map_slides(run, slides, out, options, how, cache_folder(cache))
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)

@@ -1,11 +1,14 @@
 """`miso train`: a cross-validated run from a Hydra configuration."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from miso.verbs import console
+
+if TYPE_CHECKING:
+    from miso.training.config import TrainConfig
 
 NAME = "train"
 
@@ -27,11 +30,13 @@ def command(
     Keys: cohort.path, cohort.genes, cohort.also, cohort.missing (error|drop|mask), cohort.only, splits (JSON
     file, her2st_folds, leave_one_sample_out, leave_one_patient_out), target (raw|log1p|log1p_cp10k|a table),
     preset (default|published), loss and gene_weights (of published), seed, n_repeats, max_epochs, patience,
-    accumulate, precision (auto|float32|bfloat16), knn, device, baselines, labels, run_dir.
+    accumulate, precision (auto|float32|bfloat16), knn, device, baselines, labels, run_dir; and of where the
+    folds run: launch (local|ray), workers, address, cpus, gpus, memory, deadline, retries.
 
     The run folder gets config.yaml, splits.json, metrics.parquet, summary.json, out-of-fold predictions and
     one checkpoint a fold. The same command goes on after an interruption.
 
+    workers=4 trains four folds at once, each in a process of its own; launch=ray does so on a cluster.
     `torchrun --nproc-per-node 4 -m miso train …` trains each fold on four CUDA devices at once.
 
     Example: `miso train --config-name train_her2st cohort.path=her2st/processed_data
@@ -41,12 +46,27 @@ def command(
     from miso.training.team import join_team
     from miso.verbs._config import read_config
 
+    config = read_config(config_name, overrides or [], config_dir)
+    if config.how().apart:
+        _train_apart(config)
+        return
     with join_team() as team:
-        config = read_config(config_name, overrides or [], config_dir)
         summary = train(config, console.tell, console.track, team)
         if team.leads:
             target = config.target if config.model == "miso" else "the teachers' target"
             show_summary(summary, target, str(config.run_dir))
+
+
+def _train_apart(config: "TrainConfig") -> None:
+    from miso.training.launched import train_on_workers
+    from miso.verbs._batch import keep_report, teller
+
+    summary, report = train_on_workers(config, console.tell, teller(0))
+    run_dir = Path(str(config.run_dir))
+    keep_report(report, run_dir, None, "folds")
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+    show_summary(summary, config.target if config.model == "miso" else "the teachers' target", str(run_dir))
 
 
 def show_summary(summary: dict[str, dict[str, object]], target: str, run_dir: str) -> None:

@@ -1,6 +1,5 @@
 """Means of a map over a region that somebody drew in the browser; nothing that comes in is trusted."""
 
-import json
 import math
 from typing import Any
 
@@ -9,6 +8,7 @@ import shapely
 
 from miso.errors import RegionError
 from miso.maps.regions import Region
+from miso.untrusted.documents import parse_json
 from miso.view.scene import Scene
 
 MOST_BYTES = 1 << 20
@@ -49,9 +49,9 @@ def means_of(scene: Scene, body: bytes) -> dict[str, Any]:
 
 def _read(body: bytes) -> tuple[int, shapely.Geometry]:
     try:
-        said = json.loads(body)
+        said = parse_json(body)
         number, points = said["map"], np.asarray(said["polygon"], dtype=np.float64)
-    except (ValueError, TypeError, KeyError, RecursionError) as err:
+    except (ValueError, TypeError, KeyError) as err:
         raise RegionError("a region is JSON with a map's number and a polygon of (x, y)") from err
     if not isinstance(number, int) or points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         raise RegionError("a region is a map's number and a polygon of at least three (x, y)")

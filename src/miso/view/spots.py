@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from miso.errors import SampleError
 from miso.geometry import Points
 from miso.units import Resolution
+from miso.untrusted.hdf5_links import check_hdf5
 
 if TYPE_CHECKING:
     import anndata
@@ -78,6 +79,7 @@ def _predicted(path: Path) -> Spots:
     if not path.is_file():
         raise SampleError(f"no predictions at {path}; miso predict writes them, one .h5ad a sample")
     try:
+        check_hdf5(path)
         adata = anndata.read_h5ad(path)
         said = adata.uns["miso"]
         xy = np.asarray(adata.obsm["spatial"], dtype=np.float64)

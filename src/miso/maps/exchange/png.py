@@ -15,6 +15,7 @@ from miso.maps.canvas import COLORS, color_limits
 from miso.maps.exchange.formats import Extras, Format, formats
 from miso.maps.exchange.view import View
 from miso.maps.sampling import Plane
+from miso.untrusted.names import LONGEST
 
 PLACING = "placing.json"
 """Says where the pictures lie, and which values their colours stand for."""
@@ -58,7 +59,8 @@ def _world(view: View) -> str:
 
 
 def _file_name(gene: str, taken: set[str]) -> str:
-    name = plain = re.sub(r"[^\w.-]", "_", gene)
+    plain = re.sub(r"[^\w.-]|^[.-]", "_", gene).encode()[:LONGEST].decode(errors="ignore")
+    name = plain
     number = 1
     while name.lower() in taken:  # some file systems do not tell a from A
         number += 1

@@ -2,19 +2,21 @@
 
 import csv
 import gzip
-import json
+import io
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TextIO, cast
+from typing import IO, Any, TextIO
 
 import pyarrow as pa
 from anndata._io.specs.registry import IORegistryError  # it has no public name
 
 from miso.errors import SampleError
+from miso.launch.memory import available_bytes
+from miso.untrusted.documents import load_json
 
 DAMAGE = (
     OSError,
@@ -37,6 +39,8 @@ DENSEST = 1100
 """No file holds more than this many bytes a byte of its own: deflate packs 1,032 to 1 at best."""
 ALWAYS_FITS = 2**24
 """Claims up to this many bytes need no proof."""
+DENSEST_TEXT, ALWAYS_UNPACKED = 200, 2**26
+"""Tables pack some 5 to 30 to 1; beyond these times a file's size, and bytes, unpacking stops."""
 
 
 @contextmanager
@@ -80,6 +84,10 @@ def check_claim(path: Path, n_bytes: int, what: str) -> None:
         raise SampleError(
             f"{path} is damaged: it claims {what}, which a file of {size:,} bytes cannot hold; fetch it again"
         )
+    if n_bytes > max(ALWAYS_FITS, available_bytes()):
+        raise SampleError(
+            f"{path} claims {what}, {n_bytes / 1e9:.3g} GB, which do not fit into this machine's memory"
+        )
 
 
 def is_packed(path: Path) -> bool:
@@ -89,15 +97,46 @@ def is_packed(path: Path) -> bool:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked if it is compressed with gzip."""
-    return cast("IO[bytes]", gzip.open(path, "rb")) if is_packed(path) else path.open("rb")
+    """Open a file for reading, unpacked if it is compressed with gzip, but not without end."""
+    if not is_packed(path):
+        return path.open("rb")
+    most = max(DENSEST_TEXT * path.stat().st_size, ALWAYS_UNPACKED)
+    return io.BufferedReader(_Unpacked(gzip.GzipFile(path, "rb"), most))
 
 
 def open_text(path: Path) -> TextIO:
-    """Open a UTF-8 text for reading, unpacked if it is compressed with gzip."""
-    if is_packed(path):
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig"))
-    return path.open(encoding="utf-8-sig")
+    """Open a UTF-8 text for reading, unpacked if it is compressed with gzip; see `open_bytes`."""
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig")
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, up to so many bytes: a kilobyte of it can stand for a megabyte."""
+
+    def __init__(self, file: gzip.GzipFile, most: int) -> None:
+        self._file, self._most = file, most
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        n = self._file.readinto(buffer)
+        self._check(self._file.tell())
+        return n
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._check(offset + (self._file.tell() if whence == io.SEEK_CUR else 0))
+        return self._file.seek(offset, whence)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _check(self, position: int) -> None:
+        if position > self._most:
+            raise OSError(f"it unpacks to more than {self._most:,} bytes")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,8 +147,8 @@ def read_json(path: Path) -> dict[str, Any]:
     SampleError
         If it is damaged or holds something else.
     """
-    with refusing_damage(path), open_text(path) as file:
-        content = json.load(file)
+    with refusing_damage(path), open_bytes(path) as file:
+        content = load_json(file)
     if not isinstance(content, dict):
         raise SampleError(f"{path} is damaged: it holds no JSON object; fetch it again")
     return content

@@ -1,6 +1,5 @@
 """HDF5 files of vendors, opened so that a damaged one neither raises what nobody expects nor hangs."""
 
-import gzip
 import io
 import math
 import mmap
@@ -13,7 +12,8 @@ from pathlib import Path
 import h5py
 
 from miso.errors import SampleError
-from miso.samples.vendors.files.damage import check_claim, is_packed, refusing_damage
+from miso.samples.vendors.files.damage import check_claim, is_packed, open_bytes, refusing_damage
+from miso.untrusted.hdf5_links import check_links
 
 HEAP = b"GCOL\x01"
 """What a collection of strings of varying length begins with: signature and version."""
@@ -35,6 +35,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             _check_heaps(path, content)
         file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) and content else path, "r")
     try:
+        with refusing_damage(path):
+            check_links(file)
         yield file
     finally:
         file.close()
@@ -44,7 +46,8 @@ def _unpack(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(-4, io.SEEK_END)
         check_claim(path, int.from_bytes(file.read(4), "little"), "what it unpacks to")
-    return gzip.decompress(path.read_bytes())
+    with open_bytes(path) as unpacked:
+        return unpacked.read()
 
 
 @contextmanager

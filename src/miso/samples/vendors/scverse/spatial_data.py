@@ -20,13 +20,14 @@ from scipy.sparse import csr_matrix
 from miso.errors import SampleError
 from miso.geometry import Points
 from miso.registry import unknown
-from miso.samples.vendors.files.damage import DAMAGE, one_line
+from miso.samples.vendors.files.damage import DAMAGE, one_line, refusing_damage
 from miso.samples.vendors.scverse.ann_spots import in_tissue, make_spots
 from miso.samples.vendors.scverse.spatial_images import Placed, choose_image
 from miso.samples.vendors.scverse.whole_counts import COUNT_LAYERS, Counted, Matrix, choose_counts
 from miso.samples.vendors.scverse.zarr_strings import check_texts
 from miso.samples.vendors.section import VendorOptions, VendorSection
 from miso.samples.vendors.spot_array import check_centers
+from miso.untrusted.folder_links import check_folder
 
 INSTALL = 'pip install "miso-spatial[spatial]"'
 SQUARE = re.compile(r"square_(\d{3})um")
@@ -103,6 +104,8 @@ def _open(path: Path) -> Any:
         from shapely.errors import ShapelyError
     except ImportError as err:
         raise SampleError(f"{path.name!r} is a SpatialData store; to read it: {INSTALL} ({err})") from err
+    with refusing_damage(path):
+        check_folder(path)
     check_texts(path / "tables")
     parts = tuple(part for part in PARTS if (path / part).is_dir())
     try:

@@ -1,6 +1,5 @@
 """Texts in the chunks of a Zarr store, counted before they are read: a damaged count takes all memory."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numcodecs
 
 from miso.errors import SampleError
 from miso.samples.vendors.files.damage import refusing_damage
+from miso.untrusted.documents import read_json
 
 COUNT_BYTES = 4
 """A chunk of texts begins with how many there are, little-endian."""
@@ -25,7 +25,7 @@ def check_texts(folder: Path) -> None:
     """
     for described in [*folder.rglob("zarr.json"), *folder.rglob(".zarray")]:
         with refusing_damage(described):
-            said = json.loads(described.read_text(encoding="utf-8"))
+            said = read_json(described)
             found = _texts_3(said) if described.name == "zarr.json" else _texts_2(said)
         if found is not None:
             _check_array(described, *found)

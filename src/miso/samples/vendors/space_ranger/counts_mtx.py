@@ -1,7 +1,6 @@
 """Count matrices as text: `matrix.mtx`, `features.tsv` (or `genes.tsv`) and `barcodes.tsv`, packed or not."""
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from miso.samples.vendors.files.damage import check_claim, open_text, refusing_d
 from miso.samples.vendors.space_ranger.features import GENE, Features
 from miso.samples.vendors.space_ranger.matrix import CountMatrix, Entries
 from miso.samples.vendors.space_ranger.place import MATRIX
+from miso.untrusted.documents import parse_json
 
 AT_ONCE = 2**20
 """Entries that are read at a time."""
@@ -129,7 +129,7 @@ def _version(line: str) -> str:
     if not line.startswith("%metadata_json:"):
         return ""
     try:
-        said = json.loads(line.partition(":")[2]).get("software_version", "")
+        said = parse_json(line.partition(":")[2]).get("software_version", "")
     except (ValueError, AttributeError):  # not worth refusing counts for
         return ""
     found = re.fullmatch(r"(?:spaceranger-)?(\d\.\d+(?:\.\d+)?)", str(said))

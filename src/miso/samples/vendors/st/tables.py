@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from miso.errors import SampleError
-from miso.samples.vendors.files.damage import is_packed, open_text, refusing_damage
+from miso.samples.vendors.files.damage import is_packed, open_bytes, open_text, refusing_damage
 from miso.samples.vendors.scverse.whole_counts import MOST_MOLECULES
 
 POSITION_COLUMNS = ("x", "y", "pixel_x", "pixel_y")
@@ -174,15 +174,12 @@ def read_table(path: Path, index_col: int | None = None) -> pd.DataFrame:
     SampleError
         If it is damaged or empty.
     """
-    with refusing_damage(path):
-        packed = path.suffix == ".gz" or is_packed(path)
+    with refusing_damage(path), open_bytes(path) as file:
+        if path.suffix == ".gz" and path.stat().st_size and not is_packed(path):
+            raise OSError("it is no gzip file")
         try:
             table: pd.DataFrame = pd.read_csv(
-                path,
-                sep=_separator(path),
-                index_col=index_col,
-                compression="gzip" if packed else None,
-                low_memory=False,
+                file, sep=_separator(path), index_col=index_col, low_memory=False
             )
         except pd.errors.EmptyDataError as err:
             raise SampleError(f"{path} is empty") from err

@@ -1,0 +1,82 @@
+"""How a batch is run: in this process, in processes of this machine, or on a Ray cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+from miso.errors import ConfigError
+from miso.launch.crew import Crew
+from miso.launch.units import Work
+
+T = TypeVar("T")
+Engine = Literal["local", "ray"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Where and how a batch runs.
+
+    Attributes
+    ----------
+    engine
+        "local" or "ray".
+    workers
+        Units at a time. None is one after another in this process with "local", and as many as the cluster
+        holds with "ray".
+    address
+        Of the Ray cluster; where there is none, Ray looks for one, and starts its own on this machine.
+    cpus, gpus, memory
+        What a worker takes: cores, GPUs (a fraction shares one) and bytes. Ray places workers by them; None
+        is a fair share of this machine's cores with "local", and one core with "ray".
+    deadline_s
+        Seconds after which the process of a unit is ended, and the unit given up. None waits for ever.
+    retries
+        How often a unit is begun again whose process died.
+    """
+
+    engine: Engine = "local"
+    workers: int | None = None
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float = 0
+    memory: int | None = None
+    deadline_s: float | None = None
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(Engine):
+            raise ConfigError(f"launch is {' or '.join(get_args(Engine))}, not {self.engine!r}")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"at least one worker is needed, not {self.workers}")
+        if self.engine == "local" and self.address is not None:
+            raise ConfigError(f"the address {self.address!r} is of a Ray cluster; pass launch ray too")
+        if self.deadline_s is not None and self.deadline_s <= 0:
+            raise ConfigError(f"a deadline is some seconds, not {self.deadline_s:g}")
+
+    @property
+    def apart(self) -> bool:
+        """Whether units run in processes of their own."""
+        return self.engine == "ray" or self.workers is not None
+
+
+@contextmanager
+def hire(work: Work[T], launch: Launch, units: int) -> Iterator[Crew[T]]:
+    """Find those who do the work; they are let go at the end, whatever they are at."""
+    crew: Crew[T]
+    if launch.engine == "ray":
+        from miso.launch.cluster import RayCrew  # an extra
+
+        crew = RayCrew(work, launch, units)
+    elif launch.workers is not None:
+        from miso.launch.local import LocalCrew
+
+        crew = LocalCrew(work, min(launch.workers, units), launch.cpus, launch.deadline_s)
+    else:
+        from miso.launch.inline import InlineCrew
+
+        crew = InlineCrew(work)
+    try:
+        yield crew
+    finally:
+        crew.close()

@@ -1,0 +1,73 @@
+"""Making a result where it is wanted: at a path, or at a URL by way of a folder of this machine."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from miso.errors import StorageError
+from miso.launch.atomic import write_path
+from miso.launch.lease import lease
+from miso.launch.provenance import differences
+from miso.launch.remote import RECORD, file_name, local_path, shown
+from miso.launch.store import JSON, publish, published
+from miso.launch.units import State
+
+Make = Callable[[Path], tuple[State, str]]
+"""Makes a result at a path; returns whether it was there already, and a line about it."""
+
+
+def make_at(
+    place: str, cache: Path, record: Mapping[str, JSON], make: Make, inputs: Iterable[str | None] = ()
+) -> tuple[State, str]:
+    """Make a result at a path or URL, unless it is there already.
+
+    At a path `make` itself finds out what is there, or the record does, where an input would have to be
+    fetched for that. What goes to a URL is made below `cache` first, where an
+    interrupted attempt is gone on with, and is removed once it is published.
+
+    Parameters
+    ----------
+    record
+        What the result is made from: settings and inputs. Another result there is never replaced.
+    inputs
+        Where they lie.
+
+    Raises
+    ------
+    Busy
+        If another process is making it.
+    StorageError
+        If another result is at the URL, or it cannot be written.
+    """
+    if (path := local_path(place)) is not None and all(local_path(one) for one in inputs if one):
+        return make(path)
+    if _is_there(place, record):
+        return "skipped", f"already there: {shown(place)}"
+    if path is not None:
+        state, message = make(path)
+        with write_path(path / RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1))
+        return state, message
+    with lease(place) as held:
+        if _is_there(place, record):
+            return "skipped", f"already there: {shown(place)}"
+        home = cache / "made" / hashlib.sha256(place.encode()).hexdigest()[:16]
+        made = home / file_name(place)
+        _, message = make(made)
+        publish(made, place, record, sure=held.check)
+        shutil.rmtree(home)
+    return "done", message.replace(str(made), shown(place))
+
+
+def _is_there(place: str, record: Mapping[str, JSON]) -> bool:
+    found = published(place)
+    if found is None:
+        return False
+    if differing := differences(found, record):
+        raise StorageError(
+            f"{shown(place)} was made with other settings ({'; '.join(differing[:5])}); remove it, or choose "
+            "another place"
+        )
+    return True

@@ -1,0 +1,105 @@
+"""Batches of the commands: how they are launched, what is told of each unit, and the report that stays."""
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from miso.launch import Launch, Outcome, RunReport, write_path
+from miso.launch.memory import read_bytes
+from miso.launch.provenance import stamp
+from miso.verbs.console import program, show_table, tell
+
+RUN_REPORT = "run_report.json"
+FAILED = "failed.csv"
+SHOWN = 20
+"""Failures that are listed on the screen; the report has them all."""
+
+
+def read_launch(
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    cpus: float | None,
+    gpus: float,
+    memory: str | None,
+    deadline: float | None,
+    retries: int,
+) -> Launch:
+    """Put the options of a launch together."""
+    return Launch(
+        engine=engine,  # type: ignore[arg-type]  # checked there
+        workers=workers,
+        address=address,
+        cpus=cpus,
+        gpus=gpus,
+        memory=None if memory is None else read_bytes(memory),
+        deadline_s=deadline,
+        retries=retries,
+    )
+
+
+def cache_folder(given: Path | None) -> Path:
+    """Where copies of what lies at URLs are kept while they are needed."""
+    return given or Path(tempfile.gettempdir()) / f"miso-cache-{os.getuid() if hasattr(os, 'getuid') else 0}"
+
+
+def teller(total: int) -> Callable[[Outcome], None]:
+    """Tell of each unit as it ends, with how many there are if there are many."""
+    seen = 0
+
+    def say(outcome: Outcome) -> None:
+        nonlocal seen
+        seen += 1
+        count = f"{seen}/{total} " if total > SHOWN else ""
+        failed = "FAILED " if outcome.state == "failed" else ""
+        tell(f"{count}{outcome.unit}: {failed}{outcome.message} ({outcome.seconds:.1f} s)")
+
+    return say
+
+
+def said(*options: tuple[str, object, object]) -> list[str]:
+    """Return the words of options (name, value, usual value) that are not as usual."""
+    return [word for name, value, usual in options if value != usual for word in (name, str(value))]
+
+
+def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str) -> None:
+    """Write what became of every unit, and say what failed and how only that is done again.
+
+    Parameters
+    ----------
+    again
+        Words of the command that does the failed units again; None where it is the same command.
+    kind
+        What the units are, in the plural.
+    """
+    failed = report.having("failed")
+    if not out.is_dir():
+        if len(failed) > 1:
+            tell(f"nothing could be done: {len(failed)} of {len(failed)} {kind} failed")
+        return
+    file = out / RUN_REPORT
+    if len(report.having("skipped")) == len(report.outcomes) or (
+        len(report.outcomes) == 1 and not file.exists()
+    ):
+        return
+    command = shlex.join([program(), *(again or sys.argv[1:])]) if failed else None
+    counts = {state: len(report.having(state)) for state in ("done", "skipped", "failed")}
+    content = {**stamp(), **counts, "again": command, "units": [asdict(one) for one in report.outcomes]}
+    with write_path(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    tell(", ".join(f"{count} {state}" for state, count in counts.items()) + f" ({file})")
+    if failed:
+        _show_failures(report, kind)
+        tell(f"{len(failed)} of {len(report.outcomes)} {kind} failed; only them again: {command}")
+
+
+def _show_failures(report: RunReport, kind: str) -> None:
+    failed = report.having("failed")
+    rows = [(one.unit, str(one.attempts), one.message) for one in failed[:SHOWN]]
+    title = f"failed {kind}" + (f", the first {SHOWN} of {len(failed)}" if len(failed) > SHOWN else "")
+    show_table(title, ["unit", "attempts", "why"], rows)

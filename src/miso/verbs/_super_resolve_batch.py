@@ -1,0 +1,194 @@
+"""Maps of one slide or of many: here, on workers, or on a cluster, with the run loaded once by each."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from miso.errors import SlideError
+from miso.launch import Launch, RunReport, State, Unit, map_units
+from miso.launch.memory import limit_memory
+from miso.launch.remote import is_url, local_path
+from miso.launch.result import make_at
+from miso.launch.store import JSON, fetch, free
+from miso.launch.units import Do
+from miso.maps import ExpressionMap, open_map
+from miso.verbs._batch import FAILED, keep_report, said, teller
+from miso.verbs._super_resolve import MapOptions, Mapper, unlike_training
+from miso.verbs._table import keep_rest, read_table
+from miso.verbs.console import tell
+
+COLUMNS = ("slide", "name", "mpp", "region")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideTask:
+    """One row of a table of slides; `slide`, `region` and `out` are paths or URLs."""
+
+    name: str
+    slide: str
+    out: str
+    mpp: float | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapWork:
+    """Maps slides with one run; copies of what is at URLs are in `cache`."""
+
+    run: str
+    options: MapOptions
+    cache: Path
+    memory: int | None = None
+
+    def open(self) -> Do[SlideTask]:
+        """Load the run and its encoder."""
+        limit_memory(self.memory)
+        mapper = Mapper(fetched_run(self.run, self.cache), self.options)
+
+        def do(task: SlideTask) -> tuple[State, str]:
+            def make(out: Path) -> tuple[State, str]:
+                return self._map(task, out, mapper)
+
+            return make_at(task.out, self.cache, self._record(task), make, inputs=(task.slide, task.region))
+
+        return do
+
+    def _map(self, task: SlideTask, out: Path, mapper: Mapper) -> tuple[State, str]:
+        there = out.exists()
+        slide = fetch(task.slide, self.cache)
+        region = Path(fetch(task.region, self.cache)) if task.region else None
+        made = mapper.map(slide, out, mpp=task.mpp, region=region)
+        for one in (task.slide, task.region):
+            if one:
+                free(one, self.cache)
+        words = [facts(made, out), unlike_training(made)]
+        return ("skipped" if there else "done"), "; ".join(word for word in words if word)
+
+    def _record(self, task: SlideTask) -> dict[str, JSON]:
+        """Return what a map at a URL is made from; devices and pages do not change it."""
+        kept = {key: value for key, value in asdict(self.options).items() if key not in ("device", "report")}
+        return {
+            "run": self.run,
+            **{key: value for key, value in asdict(task).items() if key != "out"},
+            **kept,
+        }
+
+
+def fetched_run(run: str, cache: Path) -> Path | str:
+    """Return a run here; one at a URL is fetched (`hf:` names are for the loader)."""
+    return fetch(run, cache) if is_url(run) else run if run.startswith("hf:") else Path(run)
+
+
+def facts(made: ExpressionMap, out: Path) -> str:
+    """Say what a map is."""
+    rows, columns = made.raster.shape
+    cells = f"{len(made.genes)} genes × {rows} × {columns} cells of {made.pitch_um:.3g} µm"
+    return f"{out}: {cells} ({made.units})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandWork:
+    """Maps bands of one slide with one run; whoever ends the last of them ends the map."""
+
+    run: str
+    options: MapOptions
+    slide: Path
+    out: Path
+    mpp: float | None
+    region: Path | None
+    memory: int | None
+
+    def open(self) -> Do[tuple[int, int]]:
+        """Load the run and its encoder."""
+        limit_memory(self.memory)
+        mapper = Mapper(self.run, self.options)
+
+        def do(band: tuple[int, int]) -> tuple[State, str]:
+            made = mapper.map_band(self.slide, self.out, band, mpp=self.mpp, region=self.region)
+            return "done", "its rows are there" if made is None else "the map is whole"
+
+        return do
+
+
+def map_slide(
+    run: str,
+    slide: Path,
+    out: Path,
+    mpp: float | None,
+    region: Path | None,
+    options: MapOptions,
+    launch: Launch,
+    bands: int,
+) -> RunReport:
+    """Map one slide, in this process or in bands on workers, and say how to look at it."""
+    if not slide.exists():
+        raise SlideError(f"no image at {slide}")
+    report = RunReport()
+    if launch.apart:
+        work = BandWork(
+            run=run, options=options, slide=slide, out=out, mpp=mpp, region=region, memory=launch.memory
+        )
+        units = [Unit(name=f"band {index + 1} of {bands}", task=(index, bands)) for index in range(bands)]
+        report = map_units(units, work, launch, teller(len(units)))
+        if report.having("failed"):
+            return report
+        made = open_map(out)
+    else:
+        limit_memory(launch.memory)
+        made = Mapper(run, options).map(slide, out, mpp=mpp, region=region)
+    if warning := unlike_training(made):
+        tell(warning)
+    gene = made.genes[0]
+    tell(f"{facts(made, out)}; draw one with: miso plot {out} --gene {gene} --out {gene}.png")
+    return report
+
+
+def map_slides(
+    run: str, table: Path, out: str, options: MapOptions, launch: Launch, cache: Path
+) -> RunReport:
+    """Map the slides of a table, each to NAME.zarr below a folder or URL; the run report is there too."""
+    tasks = read_slides(table, out)
+    work = MapWork(run=run, options=options, cache=cache.absolute(), memory=launch.memory)
+    units = [Unit(name=name, task=task) for name, task in tasks.items()]
+    report = map_units(units, work, launch, teller(len(units)))
+    folder = local_path(out) or Path.cwd()
+    failed = [asdict(tasks[one.unit]) for one in report.having("failed")]
+    keep_rest(folder / FAILED, COLUMNS, failed)
+    again = ["super-resolve", run, "--slides", str(folder / FAILED), "--out", out, *_again(options)]
+    keep_report(report, folder, again, "slides")
+    return report
+
+
+def read_slides(table: Path, out: str) -> dict[str, SlideTask]:
+    """Read a table of slides, by name. Paths are relative to the table; URLs are taken as they are.
+
+    Raises
+    ------
+    ConfigError
+        If a column is unknown, a slide is missing, a number is none, or two slides have one name.
+    """
+    tasks: dict[str, SlideTask] = {}
+    for row in read_table(table, COLUMNS, required="slide"):
+        name = row.name("slide", tasks)
+        tasks[name] = SlideTask(
+            name=name,
+            slide=row.place("slide") or "",
+            out=f"{out.rstrip('/')}/{name}.zarr",
+            mpp=row.number("mpp"),
+            region=row.place("region"),
+        )
+    return tasks
+
+
+def _again(options: MapOptions) -> list[str]:
+    """Words for the options that are not the defaults."""
+    usual = MapOptions()
+    words = said(
+        ("--genes", ",".join(options.genes or ()), ""),
+        ("--seams", options.seams, usual.seams),
+        ("--stride", options.stride, usual.stride),
+        ("--passes", options.passes, usual.passes),
+        ("--tissue", options.tissue, usual.tissue),
+        ("--device", options.device, usual.device),
+    )
+    flags = {"--no-std": not options.std, "--in-sample": options.in_sample, "--no-report": not options.report}
+    return [*words, *(flag for flag, on in flags.items() if on)]
