@@ -68,7 +68,9 @@ Memory = Annotated[
 ]
 Deadline = Annotated[
     float | None,
-    typer.Option("--deadline", help="Seconds after which a unit is given up and its process ended."),
+    typer.Option(
+        "--deadline", help="Seconds after which a unit is given up and its process ended, loading included."
+    ),
 ]
 Retries = Annotated[
     int, typer.Option("--retries", help="How often a unit is begun again whose process died.")
