@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from miso.launch.crew import Crew
-from miso.launch.launch import Launch, hire
+from miso.launch.hire import hire
+from miso.launch.launch import Launch
 from miso.launch.units import Ended, Outcome, RunReport, Unit, Work
 
 T = TypeVar("T")

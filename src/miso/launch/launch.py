@@ -1,15 +1,10 @@
 """How a batch is run: in this process, in processes of this machine, or on a Ray cluster."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from miso.errors import ConfigError
-from miso.launch.crew import Crew
-from miso.launch.units import Work
 
-T = TypeVar("T")
 Engine = Literal["local", "ray"]
 
 
@@ -58,25 +53,3 @@ class Launch:
     def apart(self) -> bool:
         """Whether units run in processes of their own."""
         return self.engine == "ray" or self.workers is not None
-
-
-@contextmanager
-def hire(work: Work[T], launch: Launch, units: int) -> Iterator[Crew[T]]:
-    """Find those who do the work; they are let go at the end, whatever they are at."""
-    crew: Crew[T]
-    if launch.engine == "ray":
-        from miso.launch.cluster import RayCrew  # an extra
-
-        crew = RayCrew(work, launch, units)
-    elif launch.workers is not None:
-        from miso.launch.local import LocalCrew
-
-        crew = LocalCrew(work, min(launch.workers, units), launch.cpus, launch.deadline_s)
-    else:
-        from miso.launch.inline import InlineCrew
-
-        crew = InlineCrew(work)
-    try:
-        yield crew
-    finally:
-        crew.close()
