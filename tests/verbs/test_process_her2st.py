@@ -16,7 +16,7 @@ from PIL import Image
 from miso import cli
 from miso.encoders.stain import StainModule
 from miso.samples import extract, open_cohort
-from miso.verbs import _process
+from miso.verbs import _process, _process_report
 
 OPTIONS = ["--encoder", "stain", "--tile-size", "64", "--knn", "3", "--device", "cpu"]
 
@@ -340,3 +340,12 @@ def test_a_run_that_is_killed_outright_leaves_no_sample_and_the_next_ends_the_sa
     shutil.rmtree(out)
     assert miso(*words)[0] == 0
     np.testing.assert_array_equal(open_cohort(out).samples["A1"].adata.obsm["tile_features"], resumed)
+
+
+def test_a_cohort_too_large_for_a_page_has_none_and_says_so(folder, miso, monkeypatch):
+    monkeypatch.setattr(_process_report, "MOST_SECTIONS", 2)
+    code, lines = miso("process-her2st", "--path-dataset", folder, *OPTIONS)
+    assert code == 0
+    out = folder / "processed_data"
+    assert lines[-1] == f"3 Samples are too many for one page; miso inspect {out} lists them"
+    assert not (out / "report.html").exists()

@@ -149,8 +149,9 @@ class RayCrew(Generic[T]):
             self._idle.append(running.actor)
             return _over(running, "fault", str(err))
         except self._ray.exceptions.RayError as err:
+            log.info("%s: %s", running.unit.name, err)
             self._hire(self._successor(running.actor))
-            return _over(running, "died", f"its worker died: {' '.join(str(err).split())[:300]}")
+            return _over(running, "died", "its worker or its node died (Ray's logs say how)")
         self._idle.append(running.actor)
         return ended
 

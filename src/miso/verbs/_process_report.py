@@ -7,7 +7,11 @@ from miso.errors import MisoError
 from miso.launch import RunReport
 from miso.reports.samples_page import PAGE, Absent, samples_in, write_samples_page
 from miso.samples import Sample
+from miso.samples.sample import MANIFEST
 from miso.verbs.console import tell
+
+MOST_SECTIONS = 500
+"""Of a page: each takes some 60 kB of it, and a browser has to hold them all."""
 
 
 def report_sample(sample: Sample) -> None:
@@ -25,6 +29,9 @@ def report_cohort(
     sections, lacking
         The dataset's sections that can be processed, and what others lack.
     """
+    if (there := sum(1 for _ in out.glob(f"*/{MANIFEST}"))) > MOST_SECTIONS:
+        tell(f"{there} Samples are too many for one page; miso inspect {out} lists them")
+        return
     samples, damaged = samples_in(out)
     if not samples:
         return
