@@ -1,6 +1,7 @@
 """The parts of `scale.py` at sizes that say nothing of growth; its fleet through the command itself."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def test_the_command_prints_the_fleet_and_its_tables_are_made_again_from_its_fil
     out = tmp_path / "small.json"
     words = ["--small", "--only", "fleet", "--assume", "slides=300", "--assume", "nodes=2"]
     run = [sys.executable, str(SCALE), *words, "--out", str(out)]
-    shown = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as here, or it is another machine
+    shown = subprocess.run(run, check=True, capture_output=True, text=True, env=environment).stdout
     assert "300 slides on 16 GPUs, 10 seeds (the rate of a GPU is assumed)" in shown
     held = json.loads(out.read_text())["rows"]
     assert {row["what"] for row in held} >= {"undisturbed", "nodes die", "all of these"}

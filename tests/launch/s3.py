@@ -117,4 +117,6 @@ def _refuse(status: int, unread: dict | None, start: Callable) -> Iterable[bytes
         unread["wsgi.input"].read(int(unread.get("CONTENT_LENGTH") or 0))
     code = {403: "AccessDenied", 503: "SlowDown"}.get(status, "InternalError")
     start(f"{status} {code}", [("Content-Type", "application/xml")])
+    if unread is not None and unread["REQUEST_METHOD"] == "HEAD":
+        return []
     return [f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()]

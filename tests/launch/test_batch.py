@@ -93,6 +93,9 @@ def test_nothing_to_do_is_done(chores, tmp_path):
         ({"workers": 0}, "at least one worker"),
         ({"address": "auto"}, "pass launch ray"),
         ({"deadline_s": 0.0}, "some seconds"),
+        ({"deadline_s": 5.0}, "pass workers too"),
+        ({"engine": "ray", "cpus": 0.0}, "some cores"),
+        ({"retries": -1}, "no fewer than 0 retries"),
     ],
 )
 def test_an_impossible_launch_is_refused(wrong, says):

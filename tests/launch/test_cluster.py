@@ -80,6 +80,18 @@ def test_units_of_a_node_that_dies_are_done_by_the_other(chores, cluster, tmp_pa
     assert max(outcome.attempts for outcome in report.outcomes) >= 2
 
 
+class NowhereElse:
+    """Work that no other process can take in."""
+
+    def __reduce__(self):
+        return (__import__, ("a_module_that_is_nowhere",))
+
+
+def test_a_worker_that_cannot_start_ends_the_batch_with_its_reason(chores, cluster):
+    with pytest.raises(ConfigError, match=r"a worker cannot start on the cluster.*a_module_that_is_nowhere"):
+        map_units(chores.units("a"), NowhereElse(), on(cluster))
+
+
 def test_no_cluster_at_an_address_is_told_in_one_line(chores, tmp_path):
     with pytest.raises(ConfigError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
         map_units(chores.units("a"), chores.Chores(tmp_path), Launch(engine="ray", address="127.0.0.1:1"))

@@ -92,12 +92,13 @@ def test_no_unit_is_done_twice_by_two_drivers_and_nothing_is_lost(chores, tmp_pa
 
 
 DRIVER = """
-import sys
+import signal, sys
 from pathlib import Path
 import chores
 from miso.launch import Launch, map_units
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 if __name__ == "__main__":
-    units = chores.units(*[f"unit{n}" for n in range(6)])
+    units = chores.units(*[f"unit{n}" for n in range(12)])
     map_units(units, chores.Chores(Path(sys.argv[1]), 0.4), Launch(workers=2))
 """
 
@@ -117,8 +118,18 @@ def test_a_driver_that_ends_takes_its_processes_along_and_the_next_goes_on(chore
     processes = {process for _, process in chores.lines(work, "begin")}
     wait_for(lambda: not any(running(process) for process in processes), 10)
     kept = {file.name: file.stat().st_mtime_ns for file in work.glob("unit*.txt")}
-    assert 1 <= len(kept) < 6
-    report = map_units(chores.units(*[f"unit{n}" for n in range(6)]), chores.Chores(work), TWO)
+    assert 1 <= len(kept) < 12
+    report = map_units(chores.units(*[f"unit{n}" for n in range(12)]), chores.Chores(work), TWO)
     assert report.exit_code == 0
     assert len(report.having("skipped")) == len(kept)
     assert {name: (work / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_a_unit_is_not_begun_by_a_process_that_died_while_it_was_idle(chores, tmp_path):
+    def kill_the_idle(outcome):
+        os.kill(int(outcome.where.rpartition(":")[2]), signal.SIGKILL)
+        wait_for(lambda: not running(outcome.where.rpartition(":")[2]))
+
+    launch = Launch(workers=1, retries=0)
+    report = map_units(chores.units("a", "b"), chores.Chores(tmp_path), launch, tell=kill_the_idle)
+    assert [(outcome.state, outcome.attempts) for outcome in report.outcomes] == [("done", 1)] * 2

@@ -18,6 +18,7 @@ import fsspec
 import pytest
 
 from miso.errors import StorageError
+from miso.launch.fetched import borrow
 from miso.launch.store import fetch, free, is_url, publish, published
 
 from .s3 import BUCKET, forget_connections, objects, serve_s3
@@ -489,3 +490,12 @@ def test_a_record_is_json_that_anyone_can_read(base, tmp_path):
     publish(grow(tmp_path / "made"), f"{base}/m", RECORD)
     with fsspec.open(f"{base}/m/.miso.json") as file:
         assert json.load(file) == RECORD
+
+
+def test_a_copy_stays_while_somebody_borrows_it_and_goes_with_the_last(s3, tmp_path):
+    publish(grow(tmp_path / "made"), f"{s3}/thing", {})
+    with borrow(f"{s3}/thing", tmp_path / "cache") as first:
+        with borrow(f"{s3}/thing", tmp_path / "cache") as second:
+            assert second == first
+        assert first.is_dir()
+    assert not first.exists()

@@ -135,8 +135,16 @@ class RayCrew(Generic[T]):
         actor = self._coming.pop(reference)
         try:
             self._ray.get(reference)
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayActorError as err:
+            if err.actor_init_failed:
+                last = str(err).strip().splitlines()[-1]
+                raise ConfigError(
+                    f"a worker cannot start on the cluster: {last}; is the same MISO on every node?"
+                ) from err
             self._hire(self._successor(actor))
+        except self._ray.exceptions.RayError as err:
+            last = str(err).strip().splitlines()[-1]
+            raise ConfigError(f"a worker cannot start on the cluster: {last}") from err
         else:
             self._idle.append(actor)
             self._said = time.monotonic()

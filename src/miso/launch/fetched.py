@@ -1,5 +1,6 @@
 """Local copies of what lies at URLs, in a cache folder: each whole or absent, and fetched once."""
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from filelock import FileLock
 
@@ -61,6 +62,34 @@ def fetch(place: str, cache: Path) -> Path:
                 )
             _settle(home, {"url": shown(place), "version": found.version})
     return home / "copy" / name
+
+
+@contextmanager
+def borrow(place: str, cache: Path) -> Iterator[Path]:
+    """Give what `fetch` does; a copy is removed when nobody on this machine borrows it any more.
+
+    Whoever does holds a shared lock of the operating system beside it, which a dead process does not hold.
+    """
+    if (path := local_path(place)) is not None:
+        yield path
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    with Path(f"{_place(place, cache)}.used").open("w") as used:
+        fcntl.flock(used, fcntl.LOCK_SH)
+        try:
+            yield fetch(place, cache)
+        finally:
+            if _alone(used):
+                free(place, cache)
+
+
+def _alone(used: IO[str]) -> bool:
+    """Whether nobody else holds a shared lock; then nobody gets one before the file is closed."""
+    try:
+        fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def free(place: str, cache: Path) -> None:
@@ -124,13 +153,17 @@ def _check_whole(half: bool, url: str) -> None:
 def _home(url: str, cache: Path) -> Iterator[Path]:
     """Give the folder of a URL in the cache, to this process alone; what is not whole is removed."""
     cache.mkdir(parents=True, exist_ok=True)
-    home = cache / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:24]
+    home = _place(url, cache)
     with FileLock(f"{home}.lock"):
         _sweep(home)
         try:
             yield home
         finally:
             _sweep(home)
+
+
+def _place(url: str, cache: Path) -> Path:
+    return cache / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:24]
 
 
 def _sweep(home: Path) -> None:

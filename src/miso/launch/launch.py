@@ -48,6 +48,13 @@ class Launch:
             raise ConfigError(f"the address {self.address!r} is of a Ray cluster; pass launch ray too")
         if self.deadline_s is not None and self.deadline_s <= 0:
             raise ConfigError(f"a deadline is some seconds, not {self.deadline_s:g}")
+        if self.deadline_s is not None and not self.apart:
+            raise ConfigError("a deadline ends the process of a unit: pass workers too (1 will do)")
+        if (self.cpus is not None and self.cpus <= 0) or self.gpus < 0 or self.retries < 0:
+            raise ConfigError(
+                f"a worker takes some cores, no fewer than 0 GPUs, and no fewer than 0 retries, not "
+                f"{self.cpus}, {self.gpus:g} and {self.retries}"
+            )
 
     @property
     def apart(self) -> bool:

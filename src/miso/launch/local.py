@@ -72,6 +72,8 @@ class LocalCrew(Generic[T]):
 
     def give(self, unit: Unit[T]) -> None:
         """Have a unit done by an idle process, or by a new one."""
+        for dead in [w for w in self._workers.values() if w.unit is None and not w.process.is_alive()]:
+            self._forget(dead)
         idle = [worker for worker in self._workers.values() if worker.unit is None]
         worker = idle[0] if idle else self._start()
         worker.unit, worker.since = unit, time.monotonic()
@@ -99,7 +101,7 @@ class LocalCrew(Generic[T]):
             worker.process.join(TO_END_S)
             if worker.process.is_alive():
                 worker.process.kill()
-                worker.process.join()
+                worker.process.join(TO_END_S)
         self._workers.clear()
 
     def _start(self) -> Worker[T]:
@@ -117,7 +119,7 @@ class LocalCrew(Generic[T]):
         try:
             ended: Ended[T] = worker.pipe.recv()
         except (EOFError, OSError):  # the pipe closed, and sometimes not cleanly
-            worker.process.join()
+            worker.process.join(TO_END_S)
             return self._gone(worker, "died", f"its process {_last_words(worker.process.exitcode)}")
         if ended.end == "fault":
             self._forget(worker)  # it is ending
@@ -139,7 +141,9 @@ class LocalCrew(Generic[T]):
         return Ended(unit=unit, end=end, message=message, seconds=seconds, where=where)
 
     def _forget(self, worker: Worker[T]) -> None:
-        worker.process.join()
+        worker.process.join(TO_END_S)
+        if worker.process.is_alive():  # it hangs in the system, or on a thread: nobody waits for it
+            worker.process.kill()
         worker.pipe.close()
         del self._workers[worker.index]
 

@@ -80,8 +80,10 @@ def read_bytes(text: str) -> int:
         size = float(words.removesuffix(unit)) * UNITS.get(unit, 1)
     except ValueError as err:
         raise ConfigError(f"{text!r} is no amount of memory; write it as 4GB or 512MiB") from err
-    if not size >= 2**20:
-        raise ConfigError(f"--memory {text} is less than a megabyte; write it as 4GB or 512MiB")
+    if not 2**20 <= size < 2**63:
+        raise ConfigError(
+            f"--memory {text} is less than a megabyte, or more than there is; write it as 4GB or 512MiB"
+        )
     return int(size)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -42,10 +43,12 @@ def make_at(
         If another result is at the URL, or it cannot be written.
     """
     if (path := local_path(place)) is not None and all(local_path(one) for one in inputs if one):
+        require_folder(path.parent)
         return make(path)
     if _is_there(place, record):
         return "skipped", f"already there: {shown(place)}"
     if path is not None:
+        require_folder(path.parent)
         state, message = make(path)
         with write_path(path / RECORD) as temporary:
             temporary.write_text(json.dumps(record, indent=1))
@@ -53,12 +56,28 @@ def make_at(
     with lease(place) as held:
         if _is_there(place, record):
             return "skipped", f"already there: {shown(place)}"
-        home = cache / "made" / hashlib.sha256(place.encode()).hexdigest()[:16]
+        made_of = json.dumps([place, record], sort_keys=True).encode()
+        home = cache / "made" / hashlib.sha256(made_of).hexdigest()[:16]
         made = home / file_name(place)
         _, message = make(made)
         publish(made, place, record, sure=held.check)
         shutil.rmtree(home)
     return "done", message.replace(str(made), shown(place))
+
+
+def require_folder(folder: Path) -> None:
+    """Insist on the folder of a result, which the driver has made: a worker may be on another node.
+
+    Raises
+    ------
+    StorageError
+        If it is not there.
+    """
+    if not folder.is_dir():
+        raise StorageError(
+            f"{folder.absolute()} is not on {socket.gethostname()}; put results where every node sees them, "
+            "or at a URL"
+        )
 
 
 def _is_there(place: str, record: Mapping[str, JSON]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from miso.launch import Outcome, RunReport, State, Unit, map_units
 from miso.launch.memory import limit_memory
+from miso.launch.result import require_folder
 from miso.launch.units import Do
 from miso.training.config import TrainConfig
 from miso.training.run import Run, Tell
@@ -22,6 +23,7 @@ class FoldWork:
         """Open the cohort."""
         limit_memory(self.config.how().memory)
         run = Run(plan_of(self.config))
+        require_folder(run.folder.path)
 
         def do(task: tuple[int, int]) -> tuple[State, str]:
             return run.train(*task)

@@ -16,6 +16,7 @@ import torch
 from miso.errors import ConfigError, SplitError
 from miso.launch import State, claim
 from miso.launch.progress import Track, silent
+from miso.launch.remote import is_url
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
 from miso.samples.genes import Missing
 from miso.samples.tables import open_table
@@ -86,7 +87,10 @@ class Run:
     def __init__(
         self, plan: Plan, tell: Tell = lambda line: None, track: Track = silent, team: Team = ALONE
     ) -> None:
-        self.plan, self.folder = plan, RunFolder(path=Path(required(plan.config.run_dir, "run_dir")))
+        folder = required(plan.config.run_dir, "run_dir")
+        if is_url(folder):
+            raise ConfigError(f"run_dir={folder}: a run is written to a path that all its workers see")
+        self.plan, self.folder = plan, RunFolder(path=Path(folder))
         self._tell, self._team = tell, team
         self._track = track if team.leads else silent
         self._inputs = fingerprints(plan.config, plan.cohort)

@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 from miso.errors import ConfigError
+from miso.launch.memory import limit_memory
 from miso.launch.progress import Track, silent
 from miso.registry import unknown
 from miso.samples import open_cohort
@@ -43,6 +44,7 @@ def train(
     MisoError
         If the configuration, the cohort or the splits are at fault; nothing is written then.
     """
+    limit_memory(config.how().memory)
     run = Run(plan_of(config, team), tell, track, team)
     run.begin()
     for repeat, fold in run.plan.folds:

@@ -5,13 +5,16 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 from miso.launch import Launch, Outcome, RunReport, write_path
 from miso.launch.memory import read_bytes
 from miso.launch.provenance import stamp
+from miso.launch.remote import local_path
 from miso.verbs.console import program, show_table, tell
 
 RUN_REPORT = "run_report.json"
@@ -67,7 +70,43 @@ def said(*options: tuple[str, object, object]) -> list[str]:
     return [word for name, value, usual in options if value != usual for word in (name, str(value))]
 
 
-def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str) -> None:
+def launch_words(launch: Launch) -> list[str]:
+    """Return the words that launch a batch like this one."""
+    return said(
+        ("--launch", launch.engine, "local"),
+        ("--workers", launch.workers, None),
+        ("--address", launch.address, None),
+        ("--cpus", launch.cpus, None),
+        ("--gpus", launch.gpus, 0),
+        ("--memory", launch.memory, None),
+        ("--deadline", launch.deadline_s, None),
+        ("--retries", launch.retries, Launch().retries),
+    )
+
+
+@contextmanager
+def results_in(out: str) -> Iterator[Path]:
+    """Make the folder of a batch's results, or take the present one for the report of those at a URL."""
+    folder = local_path(out)
+    if folder is None:
+        yield Path.cwd()
+        return
+    made = not folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+def prefix(command: str, out: str) -> str:
+    """Begin the names of a report in a folder that others use too: of results at a URL."""
+    return "" if local_path(out) is not None else f"{command}-{sha256(out.encode()).hexdigest()[:8]}-"
+
+
+def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str, before: str = "") -> None:
     """Write what became of every unit, and say what failed and how only that is done again.
 
     Parameters
@@ -76,16 +115,17 @@ def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str
         Words of the command that does the failed units again; None where it is the same command.
     kind
         What the units are, in the plural.
+    before
+        Begins the report's name.
     """
     failed = report.having("failed")
     if not out.is_dir():
         if len(failed) > 1:
             tell(f"nothing could be done: {len(failed)} of {len(failed)} {kind} failed")
         return
-    file = out / RUN_REPORT
-    if len(report.having("skipped")) == len(report.outcomes) or (
-        len(report.outcomes) == 1 and not file.exists()
-    ):
+    file = out / f"{before}{RUN_REPORT}"
+    one_or_none = len(report.outcomes) == 1 or len(report.having("skipped")) == len(report.outcomes)
+    if one_or_none and not file.exists():
         return
     command = shlex.join([program(), *(again or sys.argv[1:])]) if failed else None
     counts = {state: len(report.having(state)) for state in ("done", "skipped", "failed")}

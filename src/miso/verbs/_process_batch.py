@@ -1,6 +1,7 @@
 """Many sections to Samples: those of a HER2ST folder, or of a table; here, on workers, or on a cluster."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -8,15 +9,25 @@ from typing import get_args
 from miso.encoders import Encoder
 from miso.errors import SampleError
 from miso.launch import Launch, RunReport, State, Unit, map_units
+from miso.launch.fetched import borrow
 from miso.launch.memory import limit_memory
 from miso.launch.remote import local_path
-from miso.launch.result import make_at
-from miso.launch.store import JSON, fetch, free
+from miso.launch.result import make_at, require_folder
+from miso.launch.store import JSON
 from miso.launch.units import Do
 from miso.registry import unknown
 from miso.samples.vendors.section import DuplicateGenes, VendorOptions
 from miso.samples.vendors.st.her2st import SectionFiles, find_sections, incomplete_sections, read_section
-from miso.verbs._batch import FAILED, keep_report, said, teller
+from miso.verbs._batch import (
+    FAILED,
+    cache_folder,
+    keep_report,
+    launch_words,
+    prefix,
+    results_in,
+    said,
+    teller,
+)
 from miso.verbs._process import outcome, process, process_data
 from miso.verbs._process_options import ProcessOptions, one_of
 from miso.verbs._process_report import report_cohort
@@ -54,6 +65,7 @@ class Her2stWork:
         encoder = self.options.load()
 
         def do(files: SectionFiles) -> tuple[State, str]:
+            require_folder(self.out)
             section, out = read_section(files), self.out / files.name
             return outcome(
                 process(section, files.image, encoder, out, self.options, files.name, files.patient)
@@ -89,21 +101,20 @@ class CohortWork:
         if task.slide_mpp is not None:
             options = replace(options, ingest=replace(options.ingest, slide_mpp=task.slide_mpp))
         vendor = VendorOptions(duplicate_genes=self.duplicate_genes, bin_um=task.bin_um, library=task.library)
-        source, slide = fetch(task.path, self.cache), task.slide and fetch(task.slide, self.cache)
-        made = process_data(
-            source,
-            Path(slide) if slide else None,
-            out,
-            options,
-            vendor,
-            name=task.name,
-            patient=task.patient,
-            encoder=encoder,
-        )
-        for place in (task.path, task.slide):
-            if place:
-                free(place, self.cache)
-        return outcome(made)
+        with ExitStack() as stack:
+            source = stack.enter_context(borrow(task.path, self.cache))
+            slide = stack.enter_context(borrow(task.slide, self.cache)) if task.slide else None
+            made = process_data(
+                source,
+                slide,
+                out,
+                options,
+                vendor,
+                name=task.name,
+                patient=task.patient,
+                encoder=encoder,
+            )
+            return outcome(made)
 
     def _record(self, task: SectionTask) -> dict[str, JSON]:
         """Return what a Sample at a URL is made from; device and folders do not change it."""
@@ -131,11 +142,12 @@ def process_her2st_folder(
         tell(f"{name}: left out, it has no {', no '.join(lacking[name])}")
     out = folder / "processed_data"
     work = Her2stWork(options=options, out=out, memory=launch.memory)
-    units = [Unit(name=name, task=sections[name]) for name in names or sections]
-    report = map_units(units, work, launch, teller(len(units)))
+    units = [Unit(name=name, task=sections[name]) for name in dict.fromkeys(names or sections)]
+    with results_in(str(out)):
+        report = map_units(units, work, launch, teller(len(units)))
     failed = [one.unit for one in report.having("failed")]
     words = ["process-her2st", "--path-dataset", str(folder), "--samples", ",".join(failed)]
-    keep_report(report, out, [*words, *_again(options)], "sections")
+    keep_report(report, out, [*words, *_again(options), *launch_words(launch)], "sections")
     report_cohort(folder, out, report, list(sections), lacking)
     return report
 
@@ -161,13 +173,17 @@ def process_cohort(
         cache=cache.absolute(),
         memory=launch.memory,
     )
-    units = [Unit(name=name, task=tasks[name]) for name in names or tasks]
-    report = map_units(units, work, launch, teller(len(units)))
-    folder = local_path(out) or Path.cwd()
-    rest = folder / FAILED
-    keep_rest(rest, COLUMNS, [asdict(tasks[one.unit]) for one in report.having("failed")])
-    again = ["process-cohort", str(rest), "--out", out, *_again(options)]
-    keep_report(report, folder, again, "sections")
+    units = [Unit(name=name, task=tasks[name]) for name in dict.fromkeys(names or tasks)]
+    with results_in(out) as folder:
+        report = map_units(units, work, launch, teller(len(units)))
+        before = prefix("process-cohort", out)
+        rest = folder / f"{before}{FAILED}"
+        failed = [asdict(tasks[one.unit]) for one in report.having("failed")]
+        keep_rest(rest, COLUMNS, failed, {unit.name for unit in units})
+        again = ["process-cohort", str(rest), "--out", out, *_again(options), *launch_words(launch)]
+        again += said(("--duplicate-genes", duplicate_genes, "sum"))
+        again += said(("--cache", cache, cache_folder(None)))
+        keep_report(report, folder, again, "sections", before)
     if local_path(out) is not None:
         report_cohort(table, folder, report, list(tasks), {})
     return report

@@ -29,8 +29,8 @@ def report_cohort(
     sections, lacking
         The dataset's sections that can be processed, and what others lack.
     """
-    if (there := sum(1 for _ in out.glob(f"*/{MANIFEST}"))) > MOST_SECTIONS:
-        tell(f"{there} Samples are too many for one page; miso inspect {out} lists them")
+    if (many := sum(1 for _ in out.glob(f"*/{MANIFEST}"))) > MOST_SECTIONS:
+        tell(f"{many} Samples are too many for one page; miso inspect {out} lists them")
         return
     samples, damaged = samples_in(out)
     if not samples:

@@ -1,17 +1,28 @@
 """Maps of one slide or of many: here, on workers, or on a cluster, with the run loaded once by each."""
 
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from miso.errors import SlideError
 from miso.launch import Launch, RunReport, State, Unit, map_units
+from miso.launch.fetched import borrow, fetch
 from miso.launch.memory import limit_memory
 from miso.launch.remote import is_url, local_path
-from miso.launch.result import make_at
-from miso.launch.store import JSON, fetch, free
+from miso.launch.result import make_at, require_folder
+from miso.launch.store import JSON
 from miso.launch.units import Do
 from miso.maps import ExpressionMap, open_map
-from miso.verbs._batch import FAILED, keep_report, said, teller
+from miso.verbs._batch import (
+    FAILED,
+    cache_folder,
+    keep_report,
+    launch_words,
+    prefix,
+    results_in,
+    said,
+    teller,
+)
 from miso.verbs._super_resolve import MapOptions, Mapper, unlike_training
 from miso.verbs._table import keep_rest, read_table
 from miso.verbs.console import tell
@@ -54,12 +65,10 @@ class MapWork:
 
     def _map(self, task: SlideTask, out: Path, mapper: Mapper) -> tuple[State, str]:
         there = out.exists()
-        slide = fetch(task.slide, self.cache)
-        region = Path(fetch(task.region, self.cache)) if task.region else None
-        made = mapper.map(slide, out, mpp=task.mpp, region=region)
-        for one in (task.slide, task.region):
-            if one:
-                free(one, self.cache)
+        with ExitStack() as stack:
+            slide = stack.enter_context(borrow(task.slide, self.cache))
+            region = stack.enter_context(borrow(task.region, self.cache)) if task.region else None
+            made = mapper.map(slide, out, mpp=task.mpp, region=region)
         words = [facts(made, out), unlike_training(made)]
         return ("skipped" if there else "done"), "; ".join(word for word in words if word)
 
@@ -101,6 +110,7 @@ class BandWork:
         """Load the run and its encoder."""
         limit_memory(self.memory)
         mapper = Mapper(self.run, self.options)
+        require_folder(self.out.parent)
 
         def do(band: tuple[int, int]) -> tuple[State, str]:
             made = mapper.map_band(self.slide, self.out, band, mpp=self.mpp, region=self.region)
@@ -123,6 +133,7 @@ def map_slide(
     if not slide.exists():
         raise SlideError(f"no image at {slide}")
     report = RunReport()
+    out.parent.mkdir(parents=True, exist_ok=True)
     if launch.apart:
         work = BandWork(
             run=run, options=options, slide=slide, out=out, mpp=mpp, region=region, memory=launch.memory
@@ -147,14 +158,19 @@ def map_slides(
 ) -> RunReport:
     """Map the slides of a table, each to NAME.zarr below a folder or URL; the run report is there too."""
     tasks = read_slides(table, out)
+    if local_path(out) is None:
+        options = replace(options, report=False)  # pages are written beside maps on a disk
     work = MapWork(run=run, options=options, cache=cache.absolute(), memory=launch.memory)
     units = [Unit(name=name, task=task) for name, task in tasks.items()]
-    report = map_units(units, work, launch, teller(len(units)))
-    folder = local_path(out) or Path.cwd()
-    failed = [asdict(tasks[one.unit]) for one in report.having("failed")]
-    keep_rest(folder / FAILED, COLUMNS, failed)
-    again = ["super-resolve", run, "--slides", str(folder / FAILED), "--out", out, *_again(options)]
-    keep_report(report, folder, again, "slides")
+    with results_in(out) as folder:
+        report = map_units(units, work, launch, teller(len(units)))
+        before = prefix("super-resolve", out)
+        rest = folder / f"{before}{FAILED}"
+        failed = [asdict(tasks[one.unit]) for one in report.having("failed")]
+        keep_rest(rest, COLUMNS, failed, tasks)
+        again = ["super-resolve", run, "--slides", str(rest), "--out", out, *_again(options)]
+        again += [*launch_words(launch), *said(("--cache", cache, cache_folder(None)))]
+        keep_report(report, folder, again, "slides", before)
     return report
 
 

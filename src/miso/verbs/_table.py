@@ -59,17 +59,18 @@ def read_table(file: Path, columns: Sequence[str], required: str) -> Iterator[Ro
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            rows = list(csv.DictReader(opened, restkey="", strict=True))
+            reader = csv.DictReader(opened, restkey="", strict=True)
+            rows = [(reader.line_num, cells) for cells in reader]
     except FileNotFoundError as err:
         raise ConfigError(f"no table at {file}; it is a CSV with the columns {', '.join(columns)}") from err
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise ConfigError(f"{file} cannot be read as CSV: {err}") from err
     if not rows:
         raise ConfigError(f"{file} has no rows; it is a CSV with the columns {', '.join(columns)}")
-    for column in rows[0]:
-        if column and column not in columns:
+    for column in reader.fieldnames or ():
+        if column not in columns:
             raise ConfigError(f"{file}: {unknown('column', column, list(columns))}")
-    for line, cells in enumerate(rows, start=2):
+    for line, cells in rows:
         if "" in cells or None in cells.values():
             raise ConfigError(f"{file} line {line} has another number of cells than the header")
         row = Row(table=file, line=line, cells={column: cell.strip() for column, cell in cells.items()})
@@ -78,10 +79,18 @@ def read_table(file: Path, columns: Sequence[str], required: str) -> Iterator[Ro
         yield row
 
 
-def keep_rest(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
-    """Write the rows that are still to be done as a table, or remove that of an earlier run."""
+def keep_rest(
+    file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]], tried: Container[str]
+) -> None:
+    """Write the rows that are still to be done as a table.
+
+    Where there are none, an earlier table is removed if all its rows are among those that were `tried`.
+    """
     if not rows:
-        file.unlink(missing_ok=True)
+        if file.is_file() and all(
+            row.cells.get("name") in tried for row in read_table(file, columns, "name")
+        ):
+            file.unlink()
     elif file.parent.is_dir():
         with write_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as opened:
             writer = csv.DictWriter(opened, columns, restval="", extrasaction="ignore")

@@ -79,7 +79,9 @@ def command(
         stain_reference=stain_reference,
         stain_augment=stain_augment,
     )
-    at_once = workers or (1 if launch == "local" else None)  # in a process of its own, even if alone
+    at_once = (
+        1 if workers is None and launch == "local" else workers
+    )  # in a process of its own, even if alone
     report = process_cohort(
         table,
         out,

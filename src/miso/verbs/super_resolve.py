@@ -89,6 +89,7 @@ def command(
 
     Example: `miso super-resolve runs/distil --slide C5.jpg --genes ERBB2,FASN,KRT8 --out maps/C5.zarr`
     """
+    from miso.launch.remote import is_url
     from miso.verbs._batch import cache_folder, read_launch
     from miso.verbs._super_resolve import MapOptions
     from miso.verbs._super_resolve_batch import map_slide, map_slides
@@ -109,6 +110,8 @@ def command(
         raise ConfigError("name one slide by --slide, or a table of many by --slides")
     if bands < 1 or (bands > 1 and (slide is None or not how.apart)):
         raise ConfigError(f"--bands {bands} splits one slide over workers: pass --slide, and --workers too")
+    if slide is not None and is_url(out):
+        raise ConfigError("one slide is mapped to a path; with a table (--slides) --out may be a URL")
     if slide is not None:
         done = map_slide(run, slide, Path(out), mpp, region, options, how, bands)
         if done.exit_code:
