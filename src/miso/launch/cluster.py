@@ -188,7 +188,7 @@ class RayCrew(Generic[T]):
         self._said = time.monotonic()
         free = {kind: much for kind, much in self._ray.available_resources().items() if kind in KINDS}
         log.warning(
-            "no worker has started: each takes %s cores, %s GPUs and %s bytes; the cluster has %s free",
+            "no worker is up: each takes %s cores, %s GPUs and %s bytes; the cluster has %s free",
             *(self._launch.cpus or 1, self._launch.gpus, self._launch.memory or "any"),
             ", ".join(f"{much:g} {kind}" for kind, much in free.items()) or "nothing",
         )
