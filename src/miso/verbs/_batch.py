@@ -142,4 +142,4 @@ def _show_failures(report: RunReport, kind: str) -> None:
     failed = report.having("failed")
     rows = [(one.unit, str(one.attempts), one.message) for one in failed[:SHOWN]]
     title = f"failed {kind}" + (f", the first {SHOWN} of {len(failed)}" if len(failed) > SHOWN else "")
-    show_table(title, ["unit", "attempts", "why"], rows)
+    show_table(title, ["unit", "attempts", "why"], rows, words=("why",))

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -58,12 +58,18 @@ def timed(times: dict[str, float], stage: str) -> Iterator[None]:
         times[stage] = times.get(stage, 0.0) + time.monotonic() - start
 
 
-def show_table(title: str, columns: list[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table of results on stdout; on a narrow screen headings fold, and figures are never cut."""
+def show_table(
+    title: str, columns: list[str], rows: Iterable[tuple[str, ...]], words: Container[str] = ()
+) -> None:
+    """Print a table of results on stdout; on a narrow screen headings fold, and figures are never cut.
+
+    Columns of `words` begin at the left, and fold.
+    """
     table, rows = Table(title=title, title_justify="left", header_style="bold"), list(rows)
     for index, column in enumerate(columns):
-        widest = max((len(row[index]) for row in rows), default=0)
-        justify: JustifyMethod = "left" if index == 0 else "right"
+        in_words = column in words
+        widest = 10 if in_words else max((len(row[index]) for row in rows), default=0)
+        justify: JustifyMethod = "left" if index == 0 or in_words else "right"
         table.add_column(column, justify=justify, min_width=widest, overflow="fold")
     for row in rows:
         table.add_row(*row)
