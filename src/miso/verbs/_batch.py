@@ -15,6 +15,7 @@ from miso.launch import Launch, Outcome, RunReport, write_path
 from miso.launch.memory import read_bytes
 from miso.launch.provenance import stamp
 from miso.launch.remote import local_path
+from miso.untrusted.documents import DocumentError, read_json
 from miso.verbs.console import program, show_table, tell
 
 RUN_REPORT = "run_report.json"
@@ -125,7 +126,7 @@ def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str
         return
     file = out / f"{before}{RUN_REPORT}"
     one_or_none = len(report.outcomes) == 1 or len(report.having("skipped")) == len(report.outcomes)
-    if one_or_none and not file.exists():
+    if one_or_none and not _tells_of_failures(file):
         return
     command = shlex.join([program(), *(again or sys.argv[1:])]) if failed else None
     counts = {state: len(report.having(state)) for state in ("done", "skipped", "failed")}
@@ -136,6 +137,14 @@ def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str
     if failed:
         _show_failures(report, kind)
         tell(f"{len(failed)} of {len(report.outcomes)} {kind} failed; only them again: {command}")
+
+
+def _tells_of_failures(file: Path) -> bool:
+    """Whether an earlier report names failures, which may be mended now."""
+    try:
+        return bool(read_json(file)["failed"])
+    except (FileNotFoundError, DocumentError, KeyError, TypeError):
+        return False
 
 
 def _show_failures(report: RunReport, kind: str) -> None:
