@@ -55,9 +55,9 @@ def test_units_are_spread_over_nodes_and_accidents_fail_alone(chores, cluster, t
 
 
 def test_a_hanging_unit_is_given_up_and_its_actor_replaced(chores, cluster, tmp_path):
-    report = map_units(chores.units("hang", "a", "b"), chores.Chores(tmp_path), on(cluster, deadline_s=4.0))
+    report = map_units(chores.units("hang", "a", "b"), chores.Chores(tmp_path), on(cluster, deadline_s=12.0))
     assert [outcome.unit for outcome in report.having("failed")] == ["hang"]
-    assert "no result after 4 s" in report.having("failed")[0].message
+    assert "no result after 12 s" in report.having("failed")[0].message
     assert len(report.having("done")) == 2
 
 

@@ -48,14 +48,14 @@ def test_a_unit_whose_process_was_killed_once_is_done_in_the_end(chores, tmp_pat
 
 def test_a_unit_that_hangs_is_given_up_at_its_deadline(chores, tmp_path):
     start = time.monotonic()
-    launch = Launch(workers=2, deadline_s=3.0)
+    launch = Launch(workers=2, deadline_s=10.0)
     report = map_units(chores.units("hang", "a", "b"), chores.Chores(tmp_path), launch)
     failed = report.having("failed")
     assert [(one.unit, one.message, one.attempts) for one in failed] == [
-        ("hang", "no result after 3 s; its process was ended", 1)
+        ("hang", "no result after 10 s; its process was ended", 1)
     ]
     assert len(report.having("done")) == 2
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     ((_, process),) = [line for line in chores.lines(tmp_path, "begin") if line[0] == "hang"]
     assert not running(process)
 
