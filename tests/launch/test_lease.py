@@ -19,7 +19,7 @@ from miso.launch.claim import Busy
 from miso.launch.lease import lease
 from miso.launch.store import publish, published
 
-from .s3 import BUCKET, serve_s3
+from .s3 import BUCKET
 
 NUMBERS = count()
 CHILD = """
@@ -41,12 +41,6 @@ except Busy:
 except StorageError as err:
     print("lost" if "lost" in str(err) else err, flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def server():
-    with serve_s3() as told:
-        yield told
 
 
 @pytest.fixture

@@ -21,16 +21,10 @@ from miso.errors import StorageError
 from miso.launch.fetched import borrow
 from miso.launch.store import fetch, free, is_url, publish, published
 
-from .s3 import BUCKET, forget_connections, objects, serve_s3
+from .s3 import BUCKET, forget_connections, objects
 
 RECORD = {"encoder": "stain", "slide": {"size": 12}}
 NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def server():
-    with serve_s3() as told:
-        yield told
 
 
 @pytest.fixture

@@ -46,6 +46,17 @@ def run_miso(in_process: Callable[[tuple[object, ...]], int], capsys: pytest.Cap
 
 
 @pytest.fixture
+def miso(run_miso: Run) -> Callable[..., tuple[int, list[str]]]:
+    """Run `miso`; gives the exit code and the lines on stderr."""
+
+    def run(*words: object) -> tuple[int, list[str]]:
+        code, _, err = run_miso(*words)
+        return code, err.strip().splitlines()
+
+    return run
+
+
+@pytest.fixture
 def map_at(save: Callable[..., Slide], tmp_path: Path) -> Path:
     """A map of two genes on a slide of 480 × 320 px."""
     slide = save(np.full((320, 480, 3), 255, np.uint8))

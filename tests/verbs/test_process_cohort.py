@@ -3,32 +3,15 @@
 import csv
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
 
-from miso import cli
 from miso.phantom import PhantomSpec, write_phantom
 from miso.phantom.layouts.catalog import LAYOUTS
 from miso.samples import open_cohort, open_sample
 
 OPTIONS = ["--encoder", "stain", "--tile-size", "64", "--knn", "3", "--device", "cpu"]
-
-
-@pytest.fixture
-def miso(capsys, monkeypatch):
-    """Run `miso` in this process; gives the exit code and the lines on stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["miso", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return ended.value.code or 0, shown.err.strip().splitlines()
-
-    return run
 
 
 def write_table(file, rows):

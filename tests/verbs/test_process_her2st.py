@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miso import cli
 from miso.encoders.stain import StainModule
 from miso.samples import extract, open_cohort
 from miso.verbs import _process, _process_report
@@ -37,21 +36,6 @@ def _real_pictures():
 def _quick_pictures(request, monkeypatch):
     if "_real_pictures" not in request.fixturenames:
         monkeypatch.setattr(_process, "_draw_alignment", lambda path, spots, slide: path.write_bytes(b"png"))
-
-
-@pytest.fixture
-def miso(capsys, monkeypatch):
-    """Run `miso` in this process; gives the exit code and the lines on stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["miso", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return ended.value.code or 0, shown.err.strip().splitlines()
-
-    return run
 
 
 def everything(folder):

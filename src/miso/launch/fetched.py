@@ -1,6 +1,5 @@
 """Local copies of what lies at URLs, in a cache folder: each whole or absent, and fetched once."""
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -73,6 +72,8 @@ def borrow(place: str, cache: Path) -> Iterator[Path]:
     if (path := local_path(place)) is not None:
         yield path
         return
+    import fcntl  # not on Windows, where batches of paths work all the same
+
     cache.mkdir(parents=True, exist_ok=True)
     with Path(f"{_place(place, cache)}.used").open("w") as used:
         fcntl.flock(used, fcntl.LOCK_SH)
@@ -85,6 +86,8 @@ def borrow(place: str, cache: Path) -> Iterator[Path]:
 
 def _alone(used: IO[str]) -> bool:
     """Whether nobody else holds a shared lock; then nobody gets one before the file is closed."""
+    import fcntl
+
     try:
         fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

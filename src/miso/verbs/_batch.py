@@ -5,19 +5,25 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from miso.launch import Launch, Outcome, RunReport, write_path
+from miso.launch import Launch, Outcome, RunReport, Unit, Work, map_units, write_path
 from miso.launch.memory import read_bytes
 from miso.launch.provenance import stamp
 from miso.launch.remote import local_path
 from miso.untrusted.documents import DocumentError, read_json
+from miso.verbs._table import keep_rest
 from miso.verbs.console import program, show_table, tell
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 RUN_REPORT = "run_report.json"
 FAILED = "failed.csv"
 SHOWN = 20
@@ -102,9 +108,38 @@ def results_in(out: str) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def prefix(command: str, out: str) -> str:
-    """Begin the names of a report in a folder that others use too: of results at a URL."""
-    return "" if local_path(out) is not None else f"{command}-{sha256(out.encode()).hexdigest()[:8]}-"
+def run_table(
+    units: Sequence[Unit[Row]],
+    work: Work[Row],
+    launch: Launch,
+    out: str,
+    *,
+    columns: Sequence[str],
+    command: str,
+    again: Callable[[Path], list[str]],
+    kind: str,
+) -> RunReport:
+    """Do the rows of a table; beside the results go the run report and the table of what failed.
+
+    Parameters
+    ----------
+    out
+        Folder or URL of the results; reports of a URL are in the present folder, under names of their own.
+    columns
+        Of the table.
+    command, again
+        The command, and its words for doing the rows of another table.
+    kind
+        What the rows are, in the plural.
+    """
+    tasks = {unit.name: unit.task for unit in units}
+    with results_in(out) as folder:
+        report = map_units(units, work, launch, teller(len(units)))
+        before = "" if local_path(out) is not None else f"{command}-{sha256(out.encode()).hexdigest()[:8]}-"
+        rest = folder / f"{before}{FAILED}"
+        keep_rest(rest, columns, [asdict(tasks[one.unit]) for one in report.having("failed")], tasks)
+        keep_report(report, folder, [command, *again(rest), *launch_words(launch)], kind, before)
+    return report
 
 
 def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str, before: str = "") -> None:

@@ -18,20 +18,11 @@ from miso.launch.units import Do
 from miso.registry import unknown
 from miso.samples.vendors.section import DuplicateGenes, VendorOptions
 from miso.samples.vendors.st.her2st import SectionFiles, find_sections, incomplete_sections, read_section
-from miso.verbs._batch import (
-    FAILED,
-    cache_folder,
-    keep_report,
-    launch_words,
-    prefix,
-    results_in,
-    said,
-    teller,
-)
+from miso.verbs._batch import cache_folder, keep_report, launch_words, results_in, run_table, said, teller
 from miso.verbs._process import outcome, process, process_data
 from miso.verbs._process_options import ProcessOptions, one_of
 from miso.verbs._process_report import report_cohort
-from miso.verbs._table import keep_rest, read_table
+from miso.verbs._table import read_table
 from miso.verbs.console import tell
 
 COLUMNS = ("path", "slide", "name", "patient", "slide_mpp", "bin_um", "library")
@@ -174,17 +165,15 @@ def process_cohort(
         memory=launch.memory,
     )
     units = [Unit(name=name, task=tasks[name]) for name in dict.fromkeys(names or tasks)]
-    with results_in(out) as folder:
-        report = map_units(units, work, launch, teller(len(units)))
-        before = prefix("process-cohort", out)
-        rest = folder / f"{before}{FAILED}"
-        failed = [asdict(tasks[one.unit]) for one in report.having("failed")]
-        keep_rest(rest, COLUMNS, failed, {unit.name for unit in units})
-        again = ["process-cohort", str(rest), "--out", out, *_again(options), *launch_words(launch)]
-        again += said(("--duplicate-genes", duplicate_genes, "sum"))
-        again += said(("--cache", cache, cache_folder(None)))
-        keep_report(report, folder, again, "sections", before)
-    if local_path(out) is not None:
+
+    def again(rest: Path) -> list[str]:
+        words = said(("--duplicate-genes", duplicate_genes, "sum"), ("--cache", cache, cache_folder(None)))
+        return [str(rest), "--out", out, *_again(options), *words]
+
+    report = run_table(
+        units, work, launch, out, columns=COLUMNS, command="process-cohort", again=again, kind="sections"
+    )
+    if (folder := local_path(out)) is not None:
         report_cohort(table, folder, report, list(tasks), {})
     return report
 

@@ -13,18 +13,9 @@ from miso.launch.result import make_at, require_folder
 from miso.launch.store import JSON
 from miso.launch.units import Do
 from miso.maps import ExpressionMap, open_map
-from miso.verbs._batch import (
-    FAILED,
-    cache_folder,
-    keep_report,
-    launch_words,
-    prefix,
-    results_in,
-    said,
-    teller,
-)
+from miso.verbs._batch import cache_folder, run_table, said, teller
 from miso.verbs._super_resolve import MapOptions, Mapper, unlike_training
-from miso.verbs._table import keep_rest, read_table
+from miso.verbs._table import read_table
 from miso.verbs.console import tell
 
 COLUMNS = ("slide", "name", "mpp", "region")
@@ -162,16 +153,14 @@ def map_slides(
         options = replace(options, report=False)  # pages are written beside maps on a disk
     work = MapWork(run=run, options=options, cache=cache.absolute(), memory=launch.memory)
     units = [Unit(name=name, task=task) for name, task in tasks.items()]
-    with results_in(out) as folder:
-        report = map_units(units, work, launch, teller(len(units)))
-        before = prefix("super-resolve", out)
-        rest = folder / f"{before}{FAILED}"
-        failed = [asdict(tasks[one.unit]) for one in report.having("failed")]
-        keep_rest(rest, COLUMNS, failed, tasks)
-        again = ["super-resolve", run, "--slides", str(rest), "--out", out, *_again(options)]
-        again += [*launch_words(launch), *said(("--cache", cache, cache_folder(None)))]
-        keep_report(report, folder, again, "slides", before)
-    return report
+
+    def again(rest: Path) -> list[str]:
+        words = [*_again(options), *said(("--cache", cache, cache_folder(None)))]
+        return [run, "--slides", str(rest), "--out", out, *words]
+
+    return run_table(
+        units, work, launch, out, columns=COLUMNS, command="super-resolve", again=again, kind="slides"
+    )
 
 
 def read_slides(table: Path, out: str) -> dict[str, SlideTask]:
