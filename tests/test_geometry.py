@@ -117,9 +117,6 @@ def covered(grid):
     cells = grid.first_cells()
     assert (np.diff(cells[:, 0]) >= 0).all()
     for row, col in cells.tolist():
-        x, y = grid.origin_xy(row, col)
-        first = grid.raster.cells_of(np.array([x, y]) + grid.raster.step_px / 2)
-        np.testing.assert_array_equal(first, [row, col])
         counts[max(row, 0) : max(row + grid.side, 0), max(col, 0) : max(col + grid.side, 0)] += 1
     return counts
 
@@ -166,10 +163,17 @@ def test_no_tile_of_the_grid_lies_wholly_off_the_slide():
     patches = PatchGrid(tile=TileSpec(size_px=64, mpp=0.5), patch_px=16)
     grid = TileGrid(patches=patches, stride_px=32, slide_size_px=(130, 97), slide_mpp=0.5)
     assert grid.raster.shape == (7, 9)
-    assert grid.origin_xy(*grid.first_cells()[0].tolist()) == (-32, -32)
-    x, y = grid.origin_xy(*grid.first_cells()[-1].tolist())
-    assert x < 130
-    assert y < 97
+    assert grid.first_cells()[0].tolist() == [-2, -2]
+    assert (grid.first_cells()[-1] * 16 < [97, 130]).all()
+    assert grid.slide_tile_px == (97, 130)
+
+
+@pytest.mark.parametrize(("slide_mpp", "length"), [(0.5, 301), (0.25, 150), (0.688, 414), (250.0, 150500)])
+def test_the_slide_spans_whole_tile_pixels(slide_mpp, length):
+    patches = PatchGrid(tile=TileSpec(size_px=64, mpp=0.5), patch_px=16)
+    grid = TileGrid(patches=patches, stride_px=32, slide_size_px=(1, 301), slide_mpp=slide_mpp)
+    assert grid.slide_tile_px[0] == length
+    assert grid.slide_tile_px[1] >= 1
 
 
 @pytest.mark.parametrize("stride_px", [0, -112, 448])

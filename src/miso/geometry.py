@@ -187,21 +187,17 @@ class TileGrid:
         return Raster.over(self.slide_size_px, self.cell_um / self.slide_mpp)
 
     @property
-    def slide_cells(self) -> tuple[float, float]:
-        """Cells (rows, columns) that the slide spans, the last one in part."""
-        width, height = self.slide_size_px
-        return height / self.raster.step_px, width / self.raster.step_px
+    def slide_tile_px(self) -> tuple[int, int]:
+        """(height, width) of the slide in whole tile pixels, a last one in part left out."""
+        scale = self.patches.tile.mpp / self.slide_mpp
+        width, height = (max(math.floor(side / scale + 1e-6), 1) for side in self.slide_size_px)
+        return height, width
 
     def first_cells(self) -> Int[NDArray[np.int64], "tile 2"]:
         """(row, column) of the first cell of every tile, from top to bottom; negative off the slide."""
         laid = [self._laid(up // self.cell_px, left // self.cell_px) for up, left in self.shifts_px]
         cells = np.concatenate(laid)
         return np.asarray(cells[np.lexsort(cells.T[::-1])])
-
-    def origin_xy(self, row: int, col: int) -> tuple[float, float]:
-        """Top-left corner of the tile whose first cell is (row, col), in level-0 pixels."""
-        step = self.raster.step_px
-        return col * step, row * step
 
     def _laid(self, up: int, left: int) -> Int[NDArray[np.int64], "tile 2"]:
         stride, shape = self.stride_px // self.cell_px, self.raster.shape

@@ -4,27 +4,25 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from miso.maps.border import Axis
+
 Rows = Float[NDArray[np.float32], "plane row col"]
 Weights = Float[NDArray[np.float32], "row col"]
 WindowValues = Float[NDArray[np.float32], "row col plane"]
-
-FAINT = 1e-6
-"""Weight of a patch that reaches off the slide against one that does not: it counts where it is alone."""
-EPSILON = 1e-6
 
 
 class Band:
     """Averages windows that arrive from top to bottom, each cell of a window by its weight.
 
     It spans as many rows of the map as a window is high, so its size does not depend on how tall the slide
-    is. Cells that no window has touched are NaN. `slide_cells` is how many cells (rows, columns) the slide
-    spans, the last ones in part.
+    is. Cells that no window has touched are NaN. `axes` weigh patches at the slide's border, along rows and
+    along columns.
     """
 
     def __init__(
-        self, n_planes: int, weights: Weights, slide_cells: tuple[float, float], width: int, top: int
+        self, n_planes: int, weights: Weights, axes: tuple[Axis, Axis], width: int, top: int
     ) -> None:
-        self.top, self._weights, self._slide_cells = top, weights, slide_cells
+        self.top, self._weights, self._axes = top, weights, axes
         self._sum = np.zeros((n_planes, len(weights), width), dtype=np.float32)
         self._total = np.zeros((len(weights), width), dtype=np.float32)
         self._left = 0
@@ -45,19 +43,10 @@ class Band:
         first, last = max(col, 0), min(col + side, width)
         inside = slice(first - col, last - col)
         cells = np.moveaxis(values, -1, 0).repeat(per_patch, axis=1).repeat(per_patch, axis=2)
-        whole = (
-            self._whole(start, per_patch, end)
-            for start, end in zip((row, col), self._slide_cells, strict=True)
-        )
-        weights = (self._weights * np.outer(*whole))[:, inside]
+        along = (axis.of_window(first) for axis, first in zip(self._axes, (row, col), strict=True))
+        weights = (self._weights * np.outer(*along))[:, inside]
         self._sum[..., first:last] += cells[..., inside] * weights
         self._total[:, first:last] += weights
-
-    def _whole(self, first: int, per_patch: int, end: float) -> Float[NDArray[np.float32], " cell"]:
-        """Weigh the patches along a side of a window that starts on cell `first`: less off the slide."""
-        start = first + np.arange(0, len(self._weights), per_patch)
-        on_slide = (start >= 0) & (start + per_patch <= end + EPSILON)
-        return np.where(on_slide, 1, FAINT).astype(np.float32).repeat(per_patch)
 
     def advance(self, top: int) -> Rows:
         """Move down to `top` and return the means of the rows left behind (at most the band's height).

@@ -13,6 +13,7 @@ from miso.geometry import TileGrid
 from miso.launch.memory import require
 from miso.launch.progress import Track
 from miso.maps.band import Band, Rows, Weights, WindowValues
+from miso.maps.border import axes_of
 from miso.maps.patch_predictor import PatchFeatures, PatchPredictor
 from miso.maps.store import MapWriter
 from miso.maps.tiles import Tiles, encode_tiles, reference_tiles
@@ -71,7 +72,7 @@ class Painter(Generic[Reference]):
             f"a map of {len(self.genes)} genes, {width} cells wide,",
             " or ask for fewer genes" if len(self.genes) > 1 else "",
         )
-        band = Band(n_planes, self.weights, grid.slide_cells, width, top=int(todo.index[0, 0]))
+        band = Band(n_planes, self.weights, axes_of(grid), width, top=int(todo.index[0, 0]))
         for (row, col), values in self._paint(todo, reference, track):
             if row > band.top:
                 writer.put(band.top, self._finish(band.advance(row)))

@@ -15,6 +15,7 @@ from miso.geometry import TileGrid
 from miso.launch.ahead import read_ahead
 from miso.launch.memory import affordable
 from miso.launch.progress import Track
+from miso.maps.border import mirrored
 from miso.maps.patch_predictor import PatchFeatures
 from miso.slides.slide import Slide
 from miso.slides.tissue import TissueMask, tissue_tiles
@@ -38,12 +39,20 @@ class Tiles:
     index: Index
 
     def read(self, index: Index) -> UInt8[Tensor, "tile height width 3"]:
-        """Read a few tiles, white where they lie off the slide."""
-        spec = self.grid.patches.tile
-        origins = (self.grid.origin_xy(int(row), int(col)) for row, col in index)
-        return torch.from_numpy(
-            np.stack([self.slide.read(xy, (spec.size_px, spec.size_px), spec.mpp) for xy in origins])
+        """Read a few tiles, the slide mirrored where they reach off it."""
+        return torch.from_numpy(np.stack([self._read(int(row), int(col)) for row, col in index]))
+
+    def _read(self, row: int, col: int) -> UInt8[NDArray[np.uint8], "height width 3"]:
+        grid, spec = self.grid, self.grid.patches.tile
+        rows, columns = (
+            mirrored(first * grid.cell_px + np.arange(spec.size_px), length)
+            for first, length in zip((row, col), grid.slide_tile_px, strict=True)
         )
+        top, left = int(rows.min()), int(columns.min())
+        size_px = int(columns.max()) - left + 1, int(rows.max()) - top + 1
+        scale = spec.mpp / grid.slide_mpp
+        pixels = self.slide.read((left * scale, top * scale), size_px, spec.mpp)
+        return pixels[np.ix_(rows - top, columns - left)]
 
 
 def encode_tiles(
