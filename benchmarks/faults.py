@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miso.errors import SlideError
-from miso.launch import Launch, RunReport, State, Unit, claim, map_units, write_path
+from miso.launch import Launch, RunReport, State, Unit, map_units
+from miso.storage import claim, write_path
 from miso.verbs.console import show_table
 
 RESULTS = Path(__file__).parent / "results" / "faults.json"

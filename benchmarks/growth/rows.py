@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import torch
 
-from miso.launch import write_path
+from miso.storage import write_path
 
 Value: TypeAlias = str | int | float
 Row: TypeAlias = dict[str, Value]

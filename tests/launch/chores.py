@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miso.errors import SlideError
-from miso.launch import Unit, claim, write_path
+from miso.launch import Unit
+from miso.storage import claim, write_path
 
 
 @dataclass(frozen=True)

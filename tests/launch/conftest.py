@@ -6,16 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .s3 import serve_s3
-
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A store that speaks S3."""
-    with serve_s3() as told:
-        yield told
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 
 from miso.encoders.encoder import Encoder
 from miso.errors import MapError
-from miso.launch.claim import Busy, claim
 from miso.maps import open_map
 from miso.maps.divided import Share, divide
 from miso.maps.making import Making
 from miso.maps.super_resolve import super_resolve
+from miso.storage.claim import Busy, claim
 
 Make = Callable[..., Any]
 SIZE = (300, 1300)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 import miso as package
-from miso.launch.store import fetch, published
 from miso.phantom import PhantomSpec, write_phantom
 from miso.phantom.layouts.catalog import LAYOUTS
+from miso.storage.store import fetch, published
 
-from ..launch.s3 import BUCKET, objects, serve_s3
+from ..storage.s3 import BUCKET, objects, serve_s3
 
 SMALL = ("--encoder", "stain", "--tile-size", 64, "--knn", 3, "--device", "cpu")
 

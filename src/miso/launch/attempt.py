@@ -6,8 +6,8 @@ import time
 from typing import TypeVar
 
 from miso.errors import MisoError, in_words
-from miso.launch.claim import Busy
 from miso.launch.units import Do, End, Ended, Unit
+from miso.storage.claim import Busy
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from miso.errors import StorageError
-from miso.launch.atomic import write_path
-from miso.launch.lease import lease
 from miso.launch.provenance import differences
-from miso.launch.remote import RECORD, file_name, local_path, shown
-from miso.launch.store import JSON, publish, published
 from miso.launch.units import State
+from miso.storage.atomic import write_path
+from miso.storage.lease import lease
+from miso.storage.remote import RECORD, file_name, local_path, shown
+from miso.storage.store import JSON, publish, published
 
 Make = Callable[[Path], tuple[State, str]]
 """Makes a result at a path; returns whether it was there already, and a line about it."""

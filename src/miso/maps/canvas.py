@@ -18,10 +18,10 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from miso.errors import MapError
-from miso.launch.atomic import write_path
 from miso.maps.cutout import Cutout
 from miso.maps.thumbnail import Box, Thumbnail
 from miso.slides.slide import RGB
+from miso.storage.atomic import write_path
 
 COLORS = "viridis"
 """Perceptually uniform, and readable with any kind of colour vision."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.errors import MapError
-from miso.launch.claim import Busy, claim
+from miso.storage.claim import Busy, claim
 
 TURN_S, POLL_S = 30.0, 0.05
 """Others begin or end a map within a second; how long that is waited for, and how often it is looked."""

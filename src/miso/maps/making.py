@@ -11,10 +11,10 @@ import zarr
 from zarr.errors import GroupNotFoundError
 
 from miso.errors import MapError
-from miso.launch.atomic import replace_folder, write_path
 from miso.maps.divided import check_idle
 from miso.maps.expression_map import HEADER
 from miso.maps.header import MapHeader, essentials
+from miso.storage.atomic import replace_folder, write_path
 from miso.untrusted.documents import read_json
 
 MAKING, WHAT = "making", "map.json"

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from miso.errors import MapError
-from miso.launch.claim import Busy, claim
 from miso.launch.memory import room_bytes
 from miso.launch.provenance import differences
 from miso.maps.divided import WHOLE, Share, divide, turn
@@ -21,6 +20,7 @@ from miso.maps.header import MapHeader, essentials
 from miso.maps.making import Making, going_on, is_finished, partial_of, put_in_place
 from miso.maps.rows import Rows, RowWriter
 from miso.maps.thumbnail import Thumbnail
+from miso.storage.claim import Busy, claim
 
 CHUNK_CELLS = 256 * 256
 """Cells of a chunk: one gene of 256 × 256, or flatter where a square would need too much memory."""

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from miso.errors import CheckpointError
-from miso.launch import replace_folder
 from miso.launch.provenance import stamp
 from miso.models.card import Facts, card
 from miso.models.checkpoint import Checkpoint, load_checkpoint
 from miso.models.reliability import as_records, from_records
 from miso.models.trust import FILE as TRUST
+from miso.storage import replace_folder
 from miso.untrusted.documents import read_json
 
 INDEX, CARD = "bundle.json", "README.md"

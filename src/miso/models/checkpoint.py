@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from miso.errors import CheckpointError
-from miso.launch import replace_folder
 from miso.launch.provenance import stamp
 from miso.models.attention import NetworkConfig
 from miso.models.miso import MisoConfig, MisoModel
@@ -23,6 +22,7 @@ from miso.models.patch import PatchConfig, PatchModel
 from miso.models.residuals import Residuals
 from miso.models.trust import read_trust, write_trust
 from miso.registry import Registry
+from miso.storage import replace_folder
 from miso.untrusted.documents import read_json
 from miso.untrusted.names import is_gene_name
 

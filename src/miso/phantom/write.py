@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import get_args
 
 from miso.errors import ConfigError, SampleError
-from miso.launch.atomic import write_path
 from miso.phantom.cohort import Section, make_section
 from miso.phantom.layouts.catalog import find_layout
 from miso.phantom.layouts.layout import Delivery, ImageFormat, Layout
 from miso.phantom.spec import PhantomSpec
 from miso.phantom.truth import save_truth
+from miso.storage.atomic import write_path
 from miso.untrusted.documents import read_json
 
 SCHEMA = 2

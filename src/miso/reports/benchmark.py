@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from miso.errors import ConfigError, MisoError
-from miso.launch import write_path
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import stamp
 from miso.reports.boards import Board, gather
@@ -23,6 +22,7 @@ from miso.reports.runs import FinishedRun, open_runs
 from miso.reports.source_data import SourceData, read_source_data
 from miso.reports.violins import draw_violins, save
 from miso.scores.aggregate import gene_means
+from miso.storage import write_path
 from miso.untrusted.cells import plain_cells
 
 ABOUT = "benchmark.json"

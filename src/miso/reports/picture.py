@@ -15,7 +15,9 @@ from miso.maps.canvas import COLORS, color_limits, round_length
 from miso.maps.colors import lookup
 
 QUALITIES = (82, 70, 55, 40)
-"""Of JPEG, tried one after the other until a picture is small enough."""
+"""Of JPEG, from the best; a picture is made smaller when it does not fit at the worst."""
+ROOM = 0.9
+"""A picture that is made smaller gets this much less than it might, so that it need not be the worst."""
 LEAST_PX = 240
 """No picture is made smaller than this to save bytes."""
 HOLLOW = (255, 255, 255)
@@ -35,16 +37,16 @@ class Picture:
 
 
 def jpeg(image: Image.Image, most_bytes: int) -> Picture:
-    """Encode a picture in at most `most_bytes`: at lower quality, and then smaller, until it fits."""
-    image = image.convert("RGB")
-    for quality in QUALITIES:
-        content = _saved(image, "JPEG", quality=quality, optimize=True)
-        if len(content) <= most_bytes:
+    """Encode a picture in at most `most_bytes`: smaller if it must be, and then as well as fits."""
+    image, worst = image.convert("RGB"), QUALITIES[-1]
+    while len(content := _encoded(image, worst)) > most_bytes and max(image.size) > LEAST_PX:
+        scale = max(ROOM * (most_bytes / len(content)) ** 0.5, LEAST_PX / max(image.size))
+        width, height = (max(int(side * scale), 1) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    for quality in QUALITIES[:-1]:
+        if len(better := _encoded(image, quality)) <= most_bytes:
+            content = better
             break
-    else:
-        width, height = image.size
-        if max(width, height) > LEAST_PX:
-            return jpeg(image.resize((max(width * 3 // 4, 1), max(height * 3 // 4, 1))), most_bytes)
     return _picture(image, "image/jpeg", content)
 
 
@@ -107,6 +109,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _encoded(image: Image.Image, quality: int) -> bytes:
+    return _saved(image, "JPEG", quality=quality, optimize=True)
 
 
 def _saved(image: Image.Image, kind: str, **options: int | bool) -> bytes:

@@ -15,9 +15,9 @@ import jinja2
 from markupsafe import Markup
 
 from miso.errors import ConfigError
-from miso.launch import write_path
 from miso.launch.provenance import stamp
 from miso.reports.numbers import integer, number, percent, share, short
+from miso.storage import write_path
 
 PACKAGES = ("miso-spatial", "torch", "numpy", "pandas", "scipy", "scikit-learn", "anndata", "zarr")
 FILTERS = {"number": number, "integer": integer, "short": short, "percent": percent, "share": share}

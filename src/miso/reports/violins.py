@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from miso.launch import write_path
 from miso.reports.ceilings import NAME as CEILING
+from miso.storage import write_path
 
 COLORS = {"run": "#0072B2", "baseline": "#7F7F7F", "oracle": "#E69F00", "floor": "#BBBBBB"}
 """Told apart with any kind of colour vision (after Okabe and Ito)."""

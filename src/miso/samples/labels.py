@@ -12,8 +12,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.errors import SampleError
-from miso.launch.atomic import replace_folder
 from miso.launch.provenance import fingerprint
+from miso.storage.atomic import replace_folder
 from miso.untrusted.documents import read_json
 
 

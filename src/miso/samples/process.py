@@ -14,7 +14,6 @@ import numpy as np
 from miso.encoders import Encoder
 from miso.encoders.precision import check_faithful
 from miso.errors import MisoError, SampleError
-from miso.launch.claim import claim
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import fingerprint
 from miso.samples.extract import Features, extract_features, sample_tiles
@@ -29,6 +28,7 @@ from miso.slides import Slide
 from miso.slides.quality import SlideQuality, slide_quality, spot_quality
 from miso.slides.restained import RestainedSlide
 from miso.slides.stain_norm import StainChange
+from miso.storage.claim import claim
 from miso.untrusted.names import is_file_name
 
 Picture = Callable[[Path, Spots, Slide], None]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from miso.errors import CohortError, SampleError
-from miso.launch import write_path
 from miso.samples.sample import Sample
+from miso.storage import write_path
 
 FOLDER, NAME = "tables", re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from miso.errors import SampleError
-from miso.launch import replace_folder
 from miso.launch.provenance import differences, stamp
 from miso.samples.qc import count_qc
 from miso.samples.sample import MANIFEST, SCHEMA, Sample, open_sample, read_manifest
 from miso.samples.spots import Spots
+from miso.storage import replace_folder
 
 
 def is_already_there(out: Path, settings: Mapping[str, Any], *, name: str, patient: str) -> bool:

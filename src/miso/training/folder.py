@@ -15,9 +15,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.errors import CheckpointError, ConfigError
-from miso.launch import write_path
 from miso.launch.provenance import differences, stamp
 from miso.samples import Sample, Splits
+from miso.storage import write_path
 from miso.training.config import WHERE, TrainConfig
 from miso.training.table import summarize
 from miso.untrusted.documents import read_json, read_yaml

@@ -14,12 +14,13 @@ import pandas as pd
 import torch
 
 from miso.errors import ConfigError, SplitError
-from miso.launch import State, claim
+from miso.launch import State
 from miso.launch.progress import Track, silent
-from miso.launch.remote import is_url
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
 from miso.samples.genes import Missing
 from miso.samples.tables import open_table
+from miso.storage import claim
+from miso.storage.remote import is_url
 from miso.training.config import TrainConfig
 from miso.training.device import choose_device
 from miso.training.folder import RunFolder

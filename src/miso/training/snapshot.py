@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from miso.launch import write_path
 from miso.launch.provenance import differences
+from miso.storage import write_path
 from miso.training.team import Team
 from miso.untrusted.documents import parse_json
 

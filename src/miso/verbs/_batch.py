@@ -12,10 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from miso.launch import Launch, Outcome, RunReport, Unit, Work, map_units, write_path
+from miso.launch import Launch, Outcome, RunReport, Unit, Work, map_units
 from miso.launch.memory import read_bytes
 from miso.launch.provenance import stamp
-from miso.launch.remote import local_path
+from miso.storage import write_path
+from miso.storage.remote import local_path
 from miso.untrusted.documents import DocumentError, read_json
 from miso.verbs._table import keep_rest
 from miso.verbs.console import program, show_table, tell

@@ -9,7 +9,6 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from miso.launch import write_path
 from miso.maps import ExpressionMap
 from miso.maps.canvas import save
 from miso.maps.plot import draw_planes, plot_map, plot_spots
@@ -18,6 +17,7 @@ from miso.phantom import PhantomSpec, Truth, open_truth, write_her2st
 from miso.phantom.score import cells_under_spots, within_spot_r
 from miso.samples import Sample, open_cohort, open_sample
 from miso.samples.targets import dense_counts
+from miso.storage import write_path
 from miso.training import CohortConfig, TrainConfig, train
 from miso.training.distill import generate_labels
 from miso.verbs import console

@@ -9,15 +9,15 @@ from typing import get_args
 from miso.encoders import Encoder
 from miso.errors import SampleError
 from miso.launch import Launch, RunReport, State, Unit, map_units
-from miso.launch.fetched import borrow
 from miso.launch.memory import limit_memory
-from miso.launch.remote import local_path
 from miso.launch.result import make_at, require_folder
-from miso.launch.store import JSON
 from miso.launch.units import Do
 from miso.registry import unknown
 from miso.samples.vendors.section import DuplicateGenes, VendorOptions
 from miso.samples.vendors.st.her2st import SectionFiles, find_sections, incomplete_sections, read_section
+from miso.storage.fetched import borrow
+from miso.storage.remote import local_path
+from miso.storage.store import JSON
 from miso.verbs._batch import cache_folder, keep_report, launch_words, results_in, run_table, said, teller
 from miso.verbs._process import outcome, process, process_data
 from miso.verbs._process_options import ProcessOptions, one_of

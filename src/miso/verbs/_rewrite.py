@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from miso.errors import ConfigError, MisoError, SlideError
-from miso.launch import write_path
 from miso.launch.progress import Track, silent
 from miso.launch.provenance import differences, fingerprint, stamp
 from miso.slides import Slide, open_slide
@@ -14,6 +13,7 @@ from miso.slides.record import read_record, write_record
 from miso.slides.resolution import choose_resolution
 from miso.slides.rewrite import DEFAULT_QUALITY, DEFAULT_TILE_PX, write_pyramid
 from miso.slides.tiff import is_tiff, read_pages
+from miso.storage import write_path
 from miso.units import Resolution
 from miso.verbs.console import tell, track
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from miso.errors import SlideError
 from miso.launch import Launch, RunReport, State, Unit, map_units
-from miso.launch.fetched import borrow, fetch
 from miso.launch.memory import limit_memory
-from miso.launch.remote import is_url, local_path
 from miso.launch.result import make_at, require_folder
-from miso.launch.store import JSON
 from miso.launch.units import Do
 from miso.maps import ExpressionMap, open_map
+from miso.storage.fetched import borrow, fetch
+from miso.storage.remote import is_url, local_path
+from miso.storage.store import JSON
 from miso.verbs._batch import cache_folder, run_table, said, teller
 from miso.verbs._super_resolve import MapOptions, Mapper, unlike_training
 from miso.verbs._table import read_table

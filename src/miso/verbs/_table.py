@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miso.errors import ConfigError
-from miso.launch import write_path
-from miso.launch.remote import is_url
 from miso.registry import unknown
+from miso.storage import write_path
+from miso.storage.remote import is_url
 from miso.untrusted.names import is_file_name
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from miso.geometry import TileSpec
-from miso.launch import write_path
 from miso.maps.plot_tiles import plot_tiles
 from miso.slides import open_slide
 from miso.slides.quality import assess_tiles, cover
+from miso.storage import write_path
 from miso.verbs.console import tell
 
 

@@ -27,9 +27,9 @@ def command(
 
     Example: `miso predict runs/c her2st/processed_data/C5 --out predictions`
     """
-    from miso.launch import write_path
     from miso.maps import load
     from miso.samples import open_sample
+    from miso.storage import write_path
 
     predictor = load(run)
     for path in samples:

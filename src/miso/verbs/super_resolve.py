@@ -89,7 +89,7 @@ def command(
 
     Example: `miso super-resolve runs/distil --slide C5.jpg --genes ERBB2,FASN,KRT8 --out maps/C5.zarr`
     """
-    from miso.launch.remote import is_url
+    from miso.storage.remote import is_url
     from miso.verbs._batch import cache_folder, read_launch
     from miso.verbs._super_resolve import MapOptions
     from miso.verbs._super_resolve_batch import map_slide, map_slides

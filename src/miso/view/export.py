@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from miso.launch import write_path
 from miso.launch.progress import Track, silent
+from miso.storage import write_path
 from miso.view.resources import Resources
 from miso.view.scene import Scene
 

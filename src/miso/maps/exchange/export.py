@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from miso.errors import MapError
-from miso.launch.atomic import write_path
 from miso.launch.progress import Track, silent
 from miso.maps.aggregate import aggregate, spots_of
 from miso.maps.exchange import (  # noqa: F401  importing them registers their formats
@@ -20,6 +19,7 @@ from miso.maps.exchange.view import view
 from miso.maps.expression_map import ExpressionMap
 from miso.maps.regions import Region
 from miso.samples.sample import Sample
+from miso.storage.atomic import write_path
 
 
 def export_map(

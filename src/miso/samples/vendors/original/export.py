@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from miso.errors import SampleError
-from miso.launch import replace_folder
 from miso.samples.sample import Sample
 from miso.samples.vendors.files.npy import write_array
 from miso.samples.vendors.original.files import BLOCK_VALUES
@@ -26,6 +25,7 @@ from miso.samples.vendors.original.layout import (
     Flavour,
     TileLayout,
 )
+from miso.storage import replace_folder
 
 
 def export_original(sample: Sample, folder: Path, *, flavour: Flavour) -> None:

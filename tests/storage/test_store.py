@@ -18,8 +18,8 @@ import fsspec
 import pytest
 
 from miso.errors import StorageError
-from miso.launch.fetched import borrow
-from miso.launch.store import fetch, free, is_url, publish, published
+from miso.storage.fetched import borrow
+from miso.storage.store import fetch, free, is_url, publish, published
 
 from .s3 import BUCKET, forget_connections, objects
 
@@ -75,7 +75,7 @@ def grow(folder, **files):
 
 def run(code, *args):
     """Start a child that runs code with the functions of the store."""
-    head = "import sys; from pathlib import Path; from miso.launch.store import *; a = sys.argv;"
+    head = "import sys; from pathlib import Path; from miso.storage.store import *; a = sys.argv;"
     return subprocess.Popen([sys.executable, "-c", head + code, *map(str, args)], stdout=subprocess.PIPE)
 
 
@@ -109,7 +109,9 @@ def test_a_url_is_told_from_a_path(text, url):
 
 
 def test_importing_the_store_imports_no_file_system():
-    code = "import sys, miso.launch.store, miso.launch.lease; print({'fsspec', 'numpy'} & sys.modules.keys())"
+    code = (
+        "import sys, miso.storage.store, miso.storage.lease; print({'fsspec', 'numpy'} & sys.modules.keys())"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "set()\n"
 

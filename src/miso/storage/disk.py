@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from miso.launch.atomic import write_path
+from miso.storage.atomic import write_path
 
 
 class Disk:

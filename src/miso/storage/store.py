@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from miso.errors import StorageError
-from miso.launch.fetched import fetch, free
-from miso.launch.remote import (
+from miso.storage.fetched import fetch, free
+from miso.storage.remote import (
     BEGUN,
     RECORD,
     FileSystem,

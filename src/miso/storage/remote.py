@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from miso.errors import StorageError
-from miso.launch.disk import Disk
+from miso.storage.disk import Disk
 
 SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 """At least two letters, so that `C:/` is a path."""

@@ -12,7 +12,7 @@ from typing import IO, Final
 from filelock import FileLock
 
 from miso.errors import StorageError
-from miso.launch.remote import (
+from miso.storage.remote import (
     BEGUN,
     LEASE,
     RECORD,

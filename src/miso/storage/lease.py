@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final
 
 from miso.errors import StorageError
-from miso.launch.claim import Busy, claim
-from miso.launch.remote import LEASE, FileSystem, faults, is_s3, local_path, reach, shown
+from miso.storage.claim import Busy, claim
+from miso.storage.remote import LEASE, FileSystem, faults, is_s3, local_path, reach, shown
 
 LONGEST: Final = 2**12
 """Bytes of a lease that are read; ours have some 100."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from miso.launch import replace_folder, write_path
+from miso.storage import replace_folder, write_path
 
 
 def names(folder):

@@ -15,9 +15,9 @@ import fsspec
 import pytest
 
 from miso.errors import StorageError
-from miso.launch.claim import Busy
-from miso.launch.lease import lease
-from miso.launch.store import publish, published
+from miso.storage.claim import Busy
+from miso.storage.lease import lease
+from miso.storage.store import publish, published
 
 from .s3 import BUCKET
 
@@ -25,8 +25,8 @@ NUMBERS = count()
 CHILD = """
 import sys, time
 from miso.errors import StorageError
-from miso.launch.claim import Busy
-from miso.launch.lease import lease
+from miso.storage.claim import Busy
+from miso.storage.lease import lease
 
 url, seconds = sys.argv[1], float(sys.argv[2])
 sys.stdin.readline()
