@@ -225,7 +225,7 @@ def section(args: argparse.Namespace, folder: Path) -> Iterator[Slide]:
         return
     spec = PhantomSpec(seed=1, n_patients=1, n_sections=1, size_um=900 if args.quick else 2500)
     files = find_sections(write_her2st(spec, folder / "phantom"))[0]
-    with open_slide(files.image, read_section(files)[1]) as slide:
+    with open_slide(files.image, read_section(files).resolutions[0].mpp) as slide:
         yield slide
 
 
