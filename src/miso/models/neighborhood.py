@@ -6,6 +6,7 @@ the rest masked, moves a tenth of the memory that gathering each spot's own neig
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import breadth_first_order
 from torch import Tensor
 
 BLOCK: Final = 32
@@ -129,22 +130,50 @@ def unfolded(lists: Lists) -> Float[NDArray[np.float64], "spot 2"]:
     Two axes, each the difference or the number of steps along neighbours from far-off spots, smoothed over
     neighbours (landmark embedding; compare de Silva and Tenenbaum, 2004).
     """
-    n, k = lists.shape
-    graph = csr_array((np.ones(n * k, dtype=np.int8), lists.ravel(), np.arange(n + 1) * k), shape=(n, n))
+    order = _from_near_to_far(lists)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    near = rank[lists[order]]  # what is read together now lies together, however spots are ordered
+    graph = _graph(near)
+    steps_from = partial(_steps, graph + graph.T)
 
-    def steps_from(spot: int) -> Float[NDArray[np.float64], " spot"]:
-        steps = dijkstra(graph, directed=False, indices=np.array([spot]), unweighted=True)[0]
-        return np.where(np.isfinite(steps), steps, -1.0)  # spots of other pieces lie together, aside
+    def first(found: NDArray[np.bool_]) -> int:
+        return int(rank[order[found].min()])
 
-    west = int(steps_from(0).argmax())
-    from_west = steps_from(west)
-    east = int(from_west.argmax())
-    across = from_west - steps_from(east)
-    middle = int(np.where(from_west >= 0, np.abs(across), np.inf).argmin())
-    positions = np.stack([across, steps_from(int(steps_from(middle).argmax()))], axis=1)
+    from_any = steps_from(int(rank[0]))
+    from_west = steps_from(first(from_any == from_any.max()))
+    across = from_west - steps_from(first(from_west == from_west.max()))
+    aside = np.where(from_west >= 0, np.abs(across), np.inf)
+    from_middle = steps_from(first(aside == aside.min()))
+    positions = np.stack([across, steps_from(first(from_middle == from_middle.max()))], axis=1)
     for _ in range(2):
-        positions = positions[lists].mean(axis=1)
-    return np.asarray(positions)
+        positions = positions[near].mean(axis=1)
+    return np.asarray(positions[rank])
+
+
+def _graph(lists: Lists) -> csr_array:
+    n, k = lists.shape
+    return csr_array((np.ones(n * k), lists.ravel(), np.arange(n + 1) * k), shape=(n, n))
+
+
+def _from_near_to_far(lists: Lists) -> Int[NDArray[np.int64], " spot"]:
+    """Order spots by their steps from the first one; those that no list leads to from there come last."""
+    reached = breadth_first_order(_graph(lists), 0, return_predecessors=False).astype(np.int64)
+    return np.concatenate([reached, np.setdiff1d(np.arange(len(lists)), reached)])
+
+
+def _steps(graph: csr_array, spot: int) -> Float[NDArray[np.float64], " spot"]:
+    """Count the steps from a spot to all others; −1 to those of other pieces, which lie aside, together."""
+    order, before = breadth_first_order(graph, spot)
+    rank = np.empty(graph.shape[0], dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    parents = rank[before[order[1:]]]  # in rising order, since nearer ones are gone on from first
+    steps = np.full(graph.shape[0], -1.0)
+    begin, end, away = 0, 1, 0
+    while begin < end:
+        steps[order[begin:end]] = away
+        begin, end, away = end, 1 + int(np.searchsorted(parents, end)), away + 1
+    return steps
 
 
 def in_halves(positions: Float[NDArray[np.float64], "spot 2"], size: int) -> Int[NDArray[np.int64], " spot"]:
