@@ -1,11 +1,15 @@
 """The command line: which verbs there are, and how errors reach the person running them."""
 
 import logging
+import re
 import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
 
 import typer
 
-from miso.errors import MisoError, in_words
+from miso.errors import ConfigError, MisoError, in_words
 from miso.verbs import (
     add_table,
     benchmark,
@@ -61,8 +65,33 @@ VERBS = (
     import_checkpoint,
     doctor,
 )
+COLLAPSED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/(?=[^/])")
+"""How a URL begins once it was taken for a path; two letters at least, so that `C:/` is none."""
+Command = Callable[..., None]
+
+
+def on_paths(name: str, command: Command) -> Command:
+    """Refuse URLs where a command takes paths."""
+
+    @wraps(command)
+    def checked(**options: object) -> None:
+        for value in options.values():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path) and (found := COLLAPSED.match(path.as_posix())):
+                    url = f"{found[1]}//{path.as_posix()[found.end() :]}"
+                    raise ConfigError(
+                        f"{url} is a URL where miso {name} takes a path; copy it to or from this machine "
+                        "(process-cohort, train and super-resolve --slides read and write at URLs)"
+                    )
+        command(**options)
+
+    return checked
+
+
 for verb in VERBS:
-    app.command(name=verb.NAME, no_args_is_help=verb.NAME not in ("demo", "doctor"))(verb.command)
+    app.command(name=verb.NAME, no_args_is_help=verb.NAME not in ("demo", "doctor"))(
+        on_paths(verb.NAME, verb.command)
+    )
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from miso.errors import StorageError
 from miso.storage.fetched import borrow
-from miso.storage.store import fetch, free, is_url, publish, published
+from miso.storage.store import begin, below, fetch, free, is_url, publish, published
 
 from .s3 import BUCKET, forget_connections, objects
 
@@ -409,6 +409,41 @@ def test_files_of_others_are_not_replaced(base, tmp_path, refusal):
     for url in (f"{base}/data", f"{base}/one"):
         assert "MISO did not write" in refusal(lambda url=url: publish(made, url, RECORD))
     assert listed(base) == ["data/slide.svs", "one"]
+
+
+def test_a_result_of_parts_is_whole_with_its_own_record_and_keeps_them(base, tmp_path, refusal):
+    part, own = grow(tmp_path / "part"), grow(tmp_path / "own", **{"config.yaml": b"x"})
+    begin(base)
+    publish(part, f"{base}/fold_0", {"fold": 0})
+    publish(part / "zarr.json", f"{base}/predictions/A1.json", {"fold": 0})
+    put(f"{base}/fold_1/left", b"by a killed process")
+    assert published(base) is None
+    if not base.startswith("file"):
+        assert "half written" in refusal(lambda: fetch(base, tmp_path / "cache"))
+    begin(base)
+    publish(own, base, RECORD)
+    inside = {f"fold_0/{key}" for key in tree(part)} | {"predictions/A1.json"} | tree(own).keys()
+    records = {".miso.json", "fold_0/.miso.json", "predictions/A1.json.miso.json"}
+    assert set(listed(base)) == inside | records
+    begin(base)
+    assert ".miso.begun" not in listed(base)
+    if not base.startswith("file"):
+        assert tree(fetch(base, tmp_path / "cache")).keys() == inside
+
+
+def test_a_result_is_not_begun_among_files_of_others(base, refusal):
+    put(f"{base}/notes.txt", b"mine")
+    assert "holds 1 files that MISO did not write (first: 'notes.txt')" in refusal(lambda: begin(base))
+    assert listed(base) == ["notes.txt"]
+
+
+def test_whole_results_below_a_url_are_told_from_others(base, tmp_path):
+    for name in ("B1", "A1", ".hidden"):
+        publish(grow(tmp_path / name), f"{base}/{name}", RECORD)
+    put(f"{base}/C1/part", b"half")
+    put(f"{base}/D1/E1/.miso.json", b"{}")
+    put(f"{base}/file", b"no folder")
+    assert below(base) == (["A1", "B1"], ["C1", "D1"])
 
 
 def test_what_was_lost_before_the_end_keeps_its_record_back(base, tmp_path, refusal):

@@ -44,6 +44,11 @@ def _fingerprint_folder(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def digest(value: Any) -> str:
+    """Name a value that JSON can hold: the beginning of the sha256 of its JSON, keys in order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def stamp() -> dict[str, Any]:
     """Return the package's version and the time, for what is written now."""
     return {

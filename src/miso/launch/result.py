@@ -45,7 +45,7 @@ def make_at(
     if (path := local_path(place)) is not None and all(local_path(one) for one in inputs if one):
         require_folder(path.parent)
         return make(path)
-    if _is_there(place, record):
+    if is_there(place, record):
         return "skipped", f"already there: {shown(place)}"
     if path is not None:
         require_folder(path.parent)
@@ -54,15 +54,19 @@ def make_at(
             temporary.write_text(json.dumps(record, indent=1))
         return state, message
     with lease(place) as held:
-        if _is_there(place, record):
+        if is_there(place, record):
             return "skipped", f"already there: {shown(place)}"
-        made_of = json.dumps([place, record], sort_keys=True).encode()
-        home = cache / "made" / hashlib.sha256(made_of).hexdigest()[:16]
-        made = home / file_name(place)
+        made = making(place, cache, record)
         _, message = make(made)
         publish(made, place, record, sure=held.check)
-        shutil.rmtree(home)
+        shutil.rmtree(made.parent)
     return "done", message.replace(str(made), shown(place))
+
+
+def making(place: str, cache: Path, record: Mapping[str, JSON]) -> Path:
+    """Where below `cache` a result at a URL is made; all that is in its folder is removed in the end."""
+    made_of = json.dumps([place, record], sort_keys=True).encode()
+    return cache / "made" / hashlib.sha256(made_of).hexdigest()[:16] / file_name(place)
 
 
 def require_folder(folder: Path) -> None:
@@ -80,7 +84,14 @@ def require_folder(folder: Path) -> None:
         )
 
 
-def _is_there(place: str, record: Mapping[str, JSON]) -> bool:
+def is_there(place: str, record: Mapping[str, JSON]) -> bool:
+    """Whether the result made from `record` is at a URL.
+
+    Raises
+    ------
+    StorageError
+        If another result is there.
+    """
     found = published(place)
     if found is None:
         return False

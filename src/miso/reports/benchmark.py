@@ -66,18 +66,19 @@ class Benchmark:
 def benchmark(
     paths: Sequence[Path],
     *,
-    cohort: Path | None = None,
+    cohort: Path | str | None = None,
     wanted: Sequence[str] = (),
     published: bool = False,
     source_data: Path | None = None,
     track: Track = silent,
+    cache: Path | None = None,
 ) -> Benchmark:
     """Score and compare runs.
 
     Parameters
     ----------
-    cohort
-        Folder of the Samples, where they have moved.
+    cohort, cache
+        Folder or URL of the Samples, where they have moved; and the folder for copies of those at URLs.
     wanted
         Gene sets: `all`, `hvg_30`, `svg_40` (any number), or text or CSV files; none takes these three.
     source_data
@@ -89,7 +90,7 @@ def benchmark(
         If anything given is at fault; in one line.
     """
     sets = check_wanted(wanted)
-    boards = gather(open_runs(paths, cohort))
+    boards = gather(open_runs(paths, cohort, cache))
     spreadsheets = {b.name: read_source_data(source_data, b.genes) for b in boards if source_data}
     return Benchmark(
         boards=[_result(board, sets) for board in track(boards, len(boards), "scoring")],

@@ -16,6 +16,7 @@ from miso.launch.provenance import differences
 from miso.samples import Cohort, open_cohort
 from miso.samples.targets import Values, target_values
 from miso.scores.metrics import pearson
+from miso.storage.remote import local_path
 from miso.training.baselines import BASELINES
 from miso.training.folder import RunFolder
 from miso.training.table import COLUMNS
@@ -74,13 +75,15 @@ class FinishedRun:
         return [name for name in self.table["model"].unique() if name != self.model]
 
 
-def open_runs(paths: Sequence[Path], cohort: Path | None = None) -> list[FinishedRun]:
+def open_runs(
+    paths: Sequence[Path], cohort: Path | str | None = None, cache: Path | None = None
+) -> list[FinishedRun]:
     """Open runs, and name each after its preset, or after its folder where presets repeat.
 
     Parameters
     ----------
-    cohort
-        Folder of the Samples, where they have moved since.
+    cohort, cache
+        Folder or URL of the Samples, where they have moved since; and the folder for copies of those at URLs.
 
     Raises
     ------
@@ -94,10 +97,10 @@ def open_runs(paths: Sequence[Path], cohort: Path | None = None) -> list[Finishe
     repeated = [path for path, times in Counter(path.resolve() for path in paths).items() if times > 1]
     if repeated:
         raise ConfigError(f"the run {repeated[0]} is given twice")
-    return _named([_open_run(path, cohort) for path in paths])
+    return _named([_open_run(path, cohort, cache) for path in paths])
 
 
-def _open_run(path: Path, moved: Path | None) -> FinishedRun:
+def _open_run(path: Path, moved: Path | str | None, cache: Path | None) -> FinishedRun:
     folder = RunFolder(path=path)
     settings, splits = folder.settings(), folder.splits()
     table = _read_table(folder, settings, splits)
@@ -111,7 +114,7 @@ def _open_run(path: Path, moved: Path | None) -> FinishedRun:
         splits=splits,
         made=_made(folder),
         table=table,
-        cohort=replace(_open_samples(path, settings, splits, moved), genes=genes),
+        cohort=replace(_open_samples(path, settings, splits, moved, cache), genes=genes),
     )
     _check_scores(run)
     return run
@@ -151,17 +154,21 @@ def _read_table(folder: RunFolder, settings: Mapping[str, Any], splits: Mapping[
 
 
 def _open_samples(
-    path: Path, settings: Mapping[str, Any], splits: Mapping[str, Any], moved: Path | None
+    path: Path,
+    settings: Mapping[str, Any],
+    splits: Mapping[str, Any],
+    moved: Path | str | None,
+    cache: Path | None,
 ) -> Cohort:
-    where = moved or Path(settings["cohort"]["path"])
-    if not where.is_dir():
+    where = str(moved or settings["cohort"]["path"])
+    if (folder := local_path(where)) is not None and not folder.is_dir():
         raise CohortError(
             f"the Samples of {path} are not at {where}; pass --cohort DIR, the folder that holds them"
         )
     names = sorted(
         {name for fold in splits["folds"] for part in ("train", "val", "test") for name in fold[part]}
     )
-    cohort = open_cohort(where, only=names, target=settings["target"])
+    cohort = open_cohort(where, only=names, target=settings["target"], cache=cache)
     for name, made in settings["inputs"]["samples"].items():
         if name in cohort.samples and (
             differing := differences(made, cohort.samples[name].manifest["settings"])

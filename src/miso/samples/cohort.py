@@ -5,20 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miso.errors import CohortError
+from miso.samples.at_url import fetch_samples
 from miso.samples.genes import Missing, choose_genes, read_gene_list
 from miso.samples.sample import MANIFEST, Sample, open_sample
 from miso.samples.targets import Target, find_target, target_columns
+from miso.storage.fetched import cache_folder
+from miso.storage.remote import local_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """Samples by name, the genes that are predicted, and the target their counts become."""
+    """Samples by name, the genes that are predicted, their counts' target, and what was left out."""
 
     samples: dict[str, Sample]
     genes: list[str]
     target: Target
     wanted: int
     missing: Missing = "error"
+    notes: tuple[str, ...] = ()
 
     @property
     def patients(self) -> dict[str, str]:
@@ -34,13 +38,15 @@ def open_cohort(
     missing: Missing = "error",
     target: str = "raw",
     only: Sequence[str] = (),
+    labels: str | None = None,
+    cache: Path | None = None,
 ) -> Cohort:
-    """Open a folder of Samples.
+    """Open a folder of Samples, or those at a URL (`s3://…`), which are fetched.
 
     Parameters
     ----------
     path
-        A folder whose sub-folders are Samples.
+        A folder whose sub-folders are Samples, or a URL that Samples were published below.
     genes
         A gene list (see `read_gene_list`); None takes all genes that every Sample has.
     also
@@ -51,18 +57,23 @@ def open_cohort(
         Name of the target: a transform of counts, or a table that every Sample has (see `find_target`).
     only
         Names of the samples to take; empty takes all.
+    labels, cache
+        Of Samples at a URL: the label set that is fetched with them, and the folder of copies, which stay
+        there while the originals are the same.
 
     Raises
     ------
     CohortError
         If there is no Sample, encoders or tiles differ, or the genes do not fit.
+    StorageError
+        If a URL cannot be read.
     """
-    samples = _open_all(Path(path))
-    unknown = [name for name in only if name not in samples]
-    if unknown:
-        raise CohortError(f"no sample {unknown[0]!r} in {path}; there are {', '.join(sorted(samples))}")
-    if only:
-        samples = {name: samples[name] for name in only}
+    notes: tuple[str, ...] = ()
+    if (folder := local_path(str(path))) is not None:
+        samples = _open_all(folder, only)
+    else:
+        found = fetch_samples(str(path), cache_folder(cache), only, labels)
+        samples, notes = {sample.name: sample for sample in found.samples}, found.notes
     encoders = {sample.encoder_id for sample in samples.values()}
     if len(encoders) > 1:
         raise CohortError(
@@ -71,10 +82,11 @@ def open_cohort(
     _check_tiles(samples)
     _check_stain(samples)
     wanted = list(dict.fromkeys([*read_gene_list(genes), *also])) if genes else None
-    found = find_target(target, list(samples.values()))
-    there = {name: target_columns(sample, found) for name, sample in samples.items()}
+    what = find_target(target, list(samples.values()))
+    there = {name: target_columns(sample, what) for name, sample in samples.items()}
     chosen = choose_genes(wanted, there, missing)
-    return Cohort(samples=samples, genes=chosen, target=found, wanted=len(wanted or chosen), missing=missing)
+    n_wanted = len(wanted or chosen)
+    return Cohort(samples=samples, genes=chosen, target=what, wanted=n_wanted, missing=missing, notes=notes)
 
 
 def _check_tiles(samples: dict[str, Sample]) -> None:
@@ -101,7 +113,7 @@ def _check_stain(samples: dict[str, Sample]) -> None:
             )
 
 
-def _open_all(path: Path) -> dict[str, Sample]:
+def _open_all(path: Path, only: Sequence[str]) -> dict[str, Sample]:
     if not path.is_dir():
         raise CohortError(
             f"no folder at {path}; cohort.path is a folder of Samples (miso process-her2st writes one)"
@@ -119,4 +131,6 @@ def _open_all(path: Path) -> dict[str, Sample]:
         if sample.name in samples:
             raise CohortError(f"{sample.path} and {samples[sample.name].path} are both named {sample.name!r}")
         samples[sample.name] = sample
-    return samples
+    if unknown := [name for name in only if name not in samples]:
+        raise CohortError(f"no sample {unknown[0]!r} in {path}; there are {', '.join(sorted(samples))}")
+    return {name: samples[name] for name in only} if only else samples

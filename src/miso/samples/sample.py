@@ -32,10 +32,12 @@ class Sample:
     """A Sample folder, opened for reading; arrays are read when they are first asked for, and then kept.
 
     `briefly` lets go of them again. Names of genes and tables, and how many spots there are, are read alone.
+    Label sets lie in its folder `labels`, unless another is named.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: dict[str, Any], labels: Path | None = None) -> None:
         self.path, self.manifest, self._checked = path, manifest, False
+        self.labels_path = labels or path / "labels"
 
     @property
     def name(self) -> str:
@@ -178,7 +180,7 @@ class Sample:
     @property
     def label_sets(self) -> list[str]:
         """Names of the label sets that are there."""
-        return sorted(path.parent.name for path in self.path.glob("labels/*/labels.json"))
+        return sorted(path.parent.name for path in self.labels_path.glob("*/labels.json"))
 
     def labels(self, name: str) -> LabelSet:
         """Open a label set.
@@ -195,14 +197,14 @@ class Sample:
                 f"({'there: ' + ', '.join(there) if there else 'none at all'}); "
                 "miso generate-distillation-labels makes them"
             )
-        return open_labels(self.path / "labels" / name)
+        return open_labels(self.labels_path / name)
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, patient {self.patient!r}, {self.encoder_id}, {self.path})"
 
 
-def open_sample(path: Path | str) -> Sample:
-    """Open a Sample folder.
+def open_sample(path: Path | str, *, labels: Path | None = None) -> Sample:
+    """Open a Sample folder, whose label sets may lie in a folder elsewhere.
 
     Raises
     ------
@@ -217,7 +219,7 @@ def open_sample(path: Path | str) -> Sample:
         raise SampleError(f"{path} has layout {manifest.get('schema')}, this version of MISO reads {SCHEMA}")
     if not is_file_name(said := manifest.get("name")):
         raise SampleError(f"{path} calls its section {ascii(said)[:60]}, which no file can be called")
-    return Sample(path, manifest)
+    return Sample(path, manifest, labels)
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

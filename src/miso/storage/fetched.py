@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,13 @@ from miso.storage.remote import (
 
 MRXS: Final = ".mrxs"
 """An image whose data lie in a folder of the same name beside it."""
+
+
+def cache_folder(given: Path | str | None = None) -> Path:
+    """Where copies of what lies at URLs are kept, and results that go there are made."""
+    if given is not None:
+        return Path(given).absolute()
+    return Path(tempfile.gettempdir()) / f"miso-cache-{os.getuid() if hasattr(os, 'getuid') else 0}"
 
 
 def fetch(place: str, cache: Path) -> Path:

@@ -9,6 +9,7 @@ from miso.errors import StorageError
 from miso.storage.fetched import fetch, free
 from miso.storage.remote import (
     BEGUN,
+    LEASE,
     RECORD,
     FileSystem,
     exists,
@@ -20,12 +21,31 @@ from miso.storage.remote import (
     together,
 )
 
-__all__ = ["JSON", "fetch", "free", "is_url", "publish", "published"]
+__all__ = ["JSON", "begin", "below", "check_writable", "fetch", "free", "is_url", "publish", "published"]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 LONGEST: Final = 2**20
 """Bytes of a record that are read; ours have a few thousand."""
+
+
+def begin(url: str) -> None:
+    """Mark the place of a result whose parts are published one by one, each with a record of its own.
+
+    Until `publish` has put the rest there, `fetch` refuses the whole of it. Where it is whole already,
+    nothing is done.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written, or if files lie there that MISO did not put there.
+    """
+    check_writable(url)
+    with faults(url, "written"):
+        fs, place = reach(url)
+        _check_ours(fs, place, url, {})
+        if not exists(fs, f"{place}/{RECORD}"):
+            fs.pipe_file(f"{place}/{BEGUN}", b"{}")
 
 
 def publish(
@@ -34,7 +54,8 @@ def publish(
     """Copy a finished file or folder to a URL (or path); its record is written last.
 
     The record is `URL/.miso.json` of a folder, `URL.miso.json` of a file. An earlier record is removed first,
-    and before the new one is written, so is whatever else an earlier attempt left. What a killed process sent
+    and before the new one is written, so is whatever else an earlier attempt left, but for results in the
+    folder that have records of their own. What a killed process sent
     of a large file is invisible in S3, and paid for: let a lifecycle rule of the bucket end such uploads.
     Two publishers at once are kept apart by `lease`.
 
@@ -53,10 +74,7 @@ def publish(
     StorageError
         If it cannot be written, or if files lie there that MISO did not put there.
     """
-    if is_web(url):
-        raise StorageError(
-            f"{shown(url)} can only be read; expected a store to write to, such as s3://bucket/name"
-        )
+    check_writable(url)
     text = json.dumps(record, indent=1).encode()
     with faults(url, "written"):
         fs, place = reach(url)
@@ -66,7 +84,7 @@ def publish(
         begun = f"{place}/{BEGUN}" if made.is_dir() else place + BEGUN
         fs.pipe_file(begun, b"{}")
         _remove(fs, f"{place}/{RECORD}", place + RECORD)
-        for left in _present(fs, place) - sources.keys() - {begun}:
+        for left in _not_spoken_for(_present(fs, place), place) - sources.keys() - {begun}:
             fs.rm_file(left)
         fs.put(list(sources.values()), list(sources), **together(fs, sending=True))
         sure()
@@ -92,6 +110,41 @@ def published(url: str) -> dict[str, JSON] | None:
     return None
 
 
+def below(url: str) -> tuple[list[str], list[str]]:
+    """Name the folders below a URL that hold a whole result, and those without a record; hidden ones apart.
+
+    Raises
+    ------
+    StorageError
+        If the store does not answer, or lists nothing.
+    """
+    if is_web(url):
+        raise StorageError(
+            f"{shown(url)}: a web server does not list what is there; expected a store, such as s3://bucket/name"
+        )
+    with faults(url, "read"):
+        fs, place = reach(url)
+        start = f"{place}/"
+        keys = [key.removeprefix(start) for key in fs.find(place, detail=True) if key.startswith(start)]
+    folders = {key.partition("/")[0] for key in keys if "/" in key and not key.startswith(".")}
+    whole = folders.intersection(key.removesuffix(f"/{RECORD}") for key in keys if key.endswith(f"/{RECORD}"))
+    return sorted(whole), sorted(folders - whole)
+
+
+def check_writable(url: str) -> None:
+    """Insist on a place that can be written to, without asking it.
+
+    Raises
+    ------
+    StorageError
+        If it is on a web server.
+    """
+    if is_web(url):
+        raise StorageError(
+            f"{shown(url)} can only be read; expected a store to write to, such as s3://bucket/name"
+        )
+
+
 def _check_ours(fs: FileSystem, place: str, url: str, sources: Mapping[str, str]) -> None:
     """Refuse to replace what nothing says is ours; what is published where it was made is."""
     present = _present(fs, place) - {Path(source).absolute().as_posix() for source in sources.values()}
@@ -106,6 +159,13 @@ def _check_ours(fs: FileSystem, place: str, url: str, sources: Mapping[str, str]
 def _present(fs: FileSystem, place: str) -> set[str]:
     """Return all there is: the object of that name, and what lies in the folder of that name."""
     return set(fs.find(place, detail=True)) | ({place} if exists(fs, place) else set())
+
+
+def _not_spoken_for(present: set[str], place: str) -> set[str]:
+    """Leave out results in a folder that have records of their own, and who is making one."""
+    own = {f"{place}/{RECORD}", place + RECORD}
+    results = tuple(key.removesuffix(RECORD) for key in present - own if key.endswith(RECORD))
+    return {key for key in present if not key.startswith(results) and not key.endswith(LEASE)}
 
 
 def _remove(fs: FileSystem, *paths: str) -> None:

@@ -9,7 +9,7 @@ from miso.launch.memory import read_bytes
 WHERE: Final = frozenset(
     {
         *("run_dir", "device", "launch", "workers", "address"),
-        *("cpus", "gpus", "memory", "deadline", "retries"),
+        *("cpus", "gpus", "memory", "deadline", "retries", "cache"),
     }
 )
 """Keys that say where a run lies and runs; none of them changes what comes of it."""
@@ -22,7 +22,7 @@ class CohortConfig:
     Attributes
     ----------
     path
-        Folder of Samples.
+        Folder of Samples, or a URL.
     genes
         Text or CSV list of symbols, or `her2st_panel`; null takes all genes that every Sample has.
     also
@@ -88,7 +88,7 @@ class TrainConfig:
     teachers
         `fold`: labels of fold f come from the teacher of fold f (leak-free); `all`: from the mean of all.
     run_dir
-        Folder of the run.
+        Folder of the run, or a URL.
     launch
         `local`, or `ray`: each fold of each repeat is a unit that a worker of the cluster does.
     workers
@@ -97,6 +97,9 @@ class TrainConfig:
     address, cpus, gpus, memory, deadline, retries
         Of a launch with workers: the cluster's head, what a worker takes, the seconds after which a fold is
         given up, and how often one is begun again whose process died (see `miso.launch.Launch`).
+    cache
+        Folder for copies of what lies at URLs, and for what goes there while it is made; null is one below
+        the system's folder for temporary files.
     """
 
     model: str = "miso"
@@ -126,6 +129,7 @@ class TrainConfig:
     memory: str | None = None
     deadline: float | None = None
     retries: int = 2
+    cache: str | None = None
 
     def how(self) -> Launch:
         """Say how its folds are launched.

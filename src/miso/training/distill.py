@@ -10,20 +10,25 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from miso.errors import CheckpointError, CohortError, ConfigError, SampleError
+from miso.launch import State
 from miso.launch.progress import Track, silent
-from miso.launch.provenance import stamp
+from miso.launch.provenance import digest, stamp
+from miso.launch.result import make_at
 from miso.models import Checkpoint, MisoModel, load_checkpoint
 from miso.samples import Cohort, Fold, Sample, Splits
-from miso.samples.labels import LabelSet, write_labels
+from miso.samples.at_url import labels_url
+from miso.samples.labels import LabelSet, open_labels, write_labels
+from miso.storage.fetched import cache_folder, fetch
+from miso.storage.remote import is_url, local_path
 from miso.training.config import CohortConfig, TrainConfig
 from miso.training.folder import RunFolder
-from miso.training.run import required
+from miso.training.run_at_url import run_folder
 
 Values = Float[NDArray[np.float32], "spot gene"]
 
 
 def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) -> list[LabelSet]:
-    """Write the label set `config.labels` into every Sample of a run.
+    """Write the label set `config.labels` into every Sample of a run, or beside those at a URL.
 
     For fold f a Sample that is held out there gets no labels. `teachers: fold` takes the teachers of fold f
     (their mean over repeats); `teachers: all` the mean over every fold, as published, and says so.
@@ -37,12 +42,12 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
     """
     if config.teachers not in ("fold", "all"):
         raise ConfigError(f"teachers is 'fold' or 'all', not {config.teachers!r}")
-    run = RunFolder(path=Path(required(config.run_dir, "run_dir")))
+    run = run_folder(config)
     settings, folds = run.settings(), run.splits()["folds"]
     teachers = [_teachers(run, fold, settings["n_repeats"]) for fold in range(len(folds))]
     first = teachers[0][0]
     about = {
-        "run": str(run.path.resolve()),
+        "run": str(config.run_dir if is_url(config.run_dir or "") else run.path.resolve()),
         "run_settings": settings,
         "splits": run.splits(),
         "genes": first.genes,
@@ -61,29 +66,65 @@ def generate_labels(config: TrainConfig, cohort: Cohort, track: Track = silent) 
             f"{run.path} was trained on none of the samples given ({', '.join(cohort.samples)})"
         )
     for name in names:
-        _refuse_other_labels(cohort.samples[name], config.labels, about)
+        _refuse_other_labels(cohort.samples[name], _place(config, cohort.samples[name]), config.labels, about)
     written = []
     for name in track(names, len(names), "labelling"):
-        sample = cohort.samples[name]
-        with sample.briefly(whole=False):
-            own = {f: _mean(sample, teachers[f]) for f, fold in enumerate(folds) if name not in fold["test"]}
-            if config.teachers == "all":
-                everyone = _mean(sample, [teacher for fold in teachers for teacher in fold])
-                own = dict.fromkeys(own, everyone)
-        written.append(write_labels(sample.path / "labels" / config.labels, own, about))
+        written.append(_write(config, cohort.samples[name], folds, teachers, about))
     return written
 
 
-def _refuse_other_labels(sample: Sample, name: str, about: Mapping[str, Any]) -> None:
-    """Labels of the same run are made anew; those of another one are never lost without a word."""
-    if name not in sample.label_sets:
+def _write(
+    config: TrainConfig,
+    sample: Sample,
+    folds: Sequence[Mapping[str, list[str]]],
+    teachers: Sequence[list[Checkpoint]],
+    about: Mapping[str, Any],
+) -> LabelSet:
+    """Write the label set of a Sample; one at a URL is published, unless it is there."""
+    place, cache = _place(config, sample), cache_folder(config.cache)
+    made: list[LabelSet] = []
+
+    def make(out: Path) -> tuple[State, str]:
+        with sample.briefly(whole=False):
+            own = {
+                f: _mean(sample, teachers[f])
+                for f, fold in enumerate(folds)
+                if sample.name not in fold["test"]
+            }
+            if config.teachers == "all":
+                everyone = _mean(sample, [teacher for fold in teachers for teacher in fold])
+                own = dict.fromkeys(own, everyone)
+        made.append(write_labels(out, own, about))
+        return "done", ""
+
+    if (path := local_path(place)) is not None:
+        make(path)
+    else:
+        record = {key: digest(about[key]) for key in ("run_settings", "splits")}
+        make_at(place, cache, {"run": about["run"], "teachers": config.teachers, **record}, make)
+    return made[0] if made else open_labels(fetch(place, cache))
+
+
+def _place(config: TrainConfig, sample: Sample) -> str:
+    """Where a label set of a Sample is written."""
+    url = config.cohort.path or ""
+    there = local_path(url) is None
+    return labels_url(url, sample.name, config.labels) if there else str(sample.labels_path / config.labels)
+
+
+def _refuse_other_labels(sample: Sample, place: str, name: str, about: Mapping[str, Any]) -> None:
+    """Labels of the same run are made anew; those of another one are never lost without a word.
+
+    Those that a Sample brought along to a URL stay as they are.
+    """
+    brought = local_path(place) is None and sample.labels_path == sample.path / "labels"
+    if brought or name not in sample.label_sets:
         return
     found = sample.labels(name).about
     if any(found[key] != about[key] for key in ("run_settings", "splits", "teachers")):
         raise SampleError(
             f"sample {sample.name!r} has labels {name!r} of another making (run {found['run']}, "
-            f"teachers: {found['teachers']}); pass labels=NAME to keep both, or remove "
-            f"{sample.path / 'labels' / name}"
+            f"teachers: {found['teachers']}); pass labels=NAME to keep both, or remove {place}"
         )
 
 

@@ -1,7 +1,7 @@
 """A run folder: configuration, splits, one folder a fold, then tables and out-of-fold predictions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from miso.training.config import WHERE, TrainConfig
 from miso.training.table import summarize
 from miso.untrusted.documents import read_json, read_yaml
 
+LOG = "run.log"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
@@ -31,7 +33,7 @@ class RunFolder:
 
     def fold(self, repeat: int, fold: int) -> Path:
         """Folder of one fold."""
-        return self.path / f"repeat_{repeat}_fold_{fold}"
+        return self.path / fold_name(repeat, fold)
 
     def checkpoint(self, repeat: int, fold: int) -> Path:
         """Folder of a fold's checkpoint."""
@@ -104,7 +106,7 @@ class RunFolder:
 
     def log(self, line: str) -> None:
         """Add a line to `run.log`, with the time."""
-        with (self.path / "run.log").open("a") as file:
+        with (self.path / LOG).open("a") as file:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n")
 
     def write_fold_table(self, repeat: int, fold: int, table: pd.DataFrame) -> None:
@@ -128,14 +130,23 @@ class RunFolder:
     def finish(self) -> dict[str, Any]:
         """Gather the folds' tables into `metrics.parquet` and write `summary.json`."""
         files = sorted(self.path.glob("repeat_*_fold_*/metrics.parquet"))
-        tables = [table for table in map(pd.read_parquet, files) if len(table)]
-        table = pd.concat(tables, ignore_index=True) if tables else pd.read_parquet(files[0])
+        return self.summarize([pd.read_parquet(file) for file in files])
+
+    def summarize(self, tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
+        """Put the folds' tables together as `metrics.parquet` and write `summary.json`."""
+        scored = [table for table in tables if len(table)]
+        table = pd.concat(scored, ignore_index=True) if scored else tables[0]
         with write_path(self.path / "metrics.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         summary = summarize(table)
         with write_path(self.path / "summary.json") as temporary:
             temporary.write_text(json.dumps(summary, indent=1))
         return summary
+
+
+def fold_name(repeat: int, fold: int) -> str:
+    """Name a fold's folder."""
+    return f"repeat_{repeat}_fold_{fold}"
 
 
 def _content(settings: Mapping[str, Any]) -> dict[str, Any]:

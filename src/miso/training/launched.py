@@ -1,15 +1,17 @@
 """Training a run whose folds are units: each in a process of its own, here or on a cluster."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from miso.launch import Outcome, RunReport, State, Unit, map_units
 from miso.launch.memory import limit_memory
-from miso.launch.result import require_folder
 from miso.launch.units import Do
+from miso.storage.fetched import cache_folder
 from miso.training.config import TrainConfig
-from miso.training.run import Run, Tell
+from miso.training.folder import fold_name
+from miso.training.run import Tell
+from miso.training.run_at_url import open_run
 from miso.training.train import plan_of
 
 
@@ -22,8 +24,8 @@ class FoldWork:
     def open(self) -> Do[tuple[int, int]]:
         """Open the cohort."""
         limit_memory(self.config.how().memory)
-        run = Run(plan_of(self.config))
-        require_folder(run.folder.path)
+        run = open_run(plan_of(self.config))
+        run.check_seen()
 
         def do(task: tuple[int, int]) -> tuple[State, str]:
             return run.train(*task)
@@ -38,7 +40,7 @@ def train_on_workers(
 ) -> tuple[dict[str, Any], RunReport]:
     """Train every fold of a run that is not done yet, on the workers that the configuration launches.
 
-    The run folder has to be where all of them see it.
+    The run folder has to be where all of them see it, or at a URL. So has the cohort.
 
     Returns
     -------
@@ -50,8 +52,9 @@ def train_on_workers(
     MisoError
         If the configuration, the cohort or the splits are at fault; nothing is written then.
     """
-    run = Run(plan_of(config), tell)
+    run = open_run(plan_of(config), tell)
     run.begin()
-    units = [Unit(name=f"repeat_{fold[0]}_fold_{fold[1]}", task=fold) for fold in run.plan.folds]
+    config = replace(config, cache=str(cache_folder(config.cache)))  # of every worker, wherever it is started
+    units = [Unit(name=fold_name(*fold), task=fold) for fold in run.plan.folds]
     report = map_units(units, FoldWork(config=config), config.how(), tell_fold)
-    return ({} if report.having("failed") else run.folder.finish()), report
+    return ({} if report.having("failed") else run.finish()), report

@@ -1,7 +1,6 @@
 """A cross-validated run: folds of repeats, each trained, saved and scored once, and resumed if cut off."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,11 +15,14 @@ import torch
 from miso.errors import ConfigError, SplitError
 from miso.launch import State
 from miso.launch.progress import Track, silent
+from miso.launch.provenance import digest
+from miso.launch.result import require_folder
 from miso.samples import Cohort, Fold, Sample, Splits, open_cohort, read_splits
 from miso.samples.genes import Missing
 from miso.samples.tables import open_table
 from miso.storage import claim
-from miso.storage.remote import is_url
+from miso.storage.fetched import cache_folder
+from miso.storage.remote import local_path
 from miso.training.config import TrainConfig
 from miso.training.device import choose_device
 from miso.training.folder import RunFolder
@@ -88,15 +90,16 @@ class Run:
     def __init__(
         self, plan: Plan, tell: Tell = lambda line: None, track: Track = silent, team: Team = ALONE
     ) -> None:
-        folder = required(plan.config.run_dir, "run_dir")
-        if is_url(folder):
-            raise ConfigError(f"run_dir={folder}: a run is written to a path that all its workers see")
-        self.plan, self.folder = plan, RunFolder(path=Path(folder))
+        self.plan = plan
         self._tell, self._team = tell, team
         self._track = track if team.leads else silent
         self._inputs = fingerprints(plan.config, plan.cohort)
         self._settings = _settings_of_snapshots(plan.config, self._inputs, team)
         self._held: Held | None = None  # by all folds, so that those of a small cohort read each section once
+        self.folder = self._find_folder(required(plan.config.run_dir, "run_dir"))
+
+    def _find_folder(self, run_dir: str) -> RunFolder:
+        return RunFolder(path=local_path(run_dir) or Path(run_dir))
 
     def begin(self) -> None:
         """Write the configuration, or find the same one there."""
@@ -106,8 +109,17 @@ class Run:
         self._team.wait()
         if self._team.size > 1:
             self.say(f"{self._team.size} processes share every step")
-        for note in (*self.plan.splits.notes, *_notes_on_weights(self.plan.config, self.plan.cohort)):
+        for note in (
+            *self.plan.cohort.notes,
+            *self.plan.splits.notes,
+            *_notes_on_weights(self.plan.config, self.plan.cohort),
+        ):
             self.say(note)
+
+    def train_all(self) -> None:
+        """Train every fold that is not done, one after the other."""
+        for fold in self.plan.folds:
+            self.train(*fold)
 
     def train(self, repeat: int, index: int) -> tuple[State, str]:
         """Train a fold if it is not done, and say how well it does.
@@ -117,17 +129,28 @@ class Run:
         Busy
             If another process is at it.
         """
-        job = self._job(repeat, index)
+        return self._told(repeat, index, *self._train(self.folder, repeat, index))
+
+    def finish(self) -> dict[str, Any]:
+        """Gather what the folds came to; return the summary, as in `summary.json`."""
+        return self.folder.finish()
+
+    def check_seen(self) -> None:
+        """Insist, in a worker, that the folder which the driver began is seen here."""
+        require_folder(self.folder.path)
+
+    def _train(self, folder: RunFolder, repeat: int, index: int) -> tuple[State, str]:
+        job = self._job(folder, repeat, index)
         if self._is_done(job):
-            return self._told(job, "skipped", "already there")
-        with claim(self.folder.fold(repeat, index)) if self._team.leads else nullcontext():
+            return "skipped", "already there"
+        with claim(folder.fold(repeat, index)) if self._team.leads else nullcontext():
             if self._is_done(job):  # by another process since
-                return self._told(job, "skipped", "already there")
+                return "skipped", "already there"
             table = self.plan.train_fold(job)
             if self._team.leads:
-                self.folder.write_fold_table(repeat, index, table)
+                folder.write_fold_table(repeat, index, table)
         assert self._is_done(job)
-        return self._told(job, "done", _in_words(table))
+        return "done", _in_words(table)
 
     def say(self, line: str) -> None:
         """Tell and log a line."""
@@ -137,18 +160,18 @@ class Run:
 
     def _is_done(self, job: FoldJob) -> bool:
         """Whether a fold is finished; its snapshots are removed then."""
-        (done,) = self._team.as_lead([self.folder.is_done(job.repeat, job.index)])
+        (done,) = self._team.as_lead([job.run.is_done(job.repeat, job.index)])
         if done and self._team.leads and job.host.snapshots:
             job.host.snapshots.remove()
         return bool(done)
 
-    def _told(self, job: FoldJob, state: State, words: str) -> tuple[State, str]:
-        test = ", ".join(job.fold.test) or "none"
-        self.say(f"repeat {job.repeat}, fold {job.index} (test {test}): {words}")
+    def _told(self, repeat: int, index: int, state: State, words: str) -> tuple[State, str]:
+        test = ", ".join(self.plan.splits.folds[index].test) or "none"
+        self.say(f"repeat {repeat}, fold {index} (test {test}): {words}")
         return state, words
 
-    def _job(self, repeat: int, index: int) -> FoldJob:
-        folder = self.folder.fold(repeat, index)
+    def _job(self, run: RunFolder, repeat: int, index: int) -> FoldJob:
+        folder = run.fold(repeat, index)
         device = choose_device(self.plan.config.device, self._team)
         self._held = self._held or Held.on(device)
         snapshots = Snapshots(
@@ -161,7 +184,7 @@ class Run:
             fold=self.plan.splits.folds[index],
             index=index,
             repeat=repeat,
-            run=self.folder,
+            run=run,
             device=device,
             held=self._held,
             host=host,
@@ -169,7 +192,7 @@ class Run:
 
 
 def open_training_cohort(config: TrainConfig) -> Cohort:
-    """Open the cohort that a configuration names."""
+    """Open the cohort that a configuration names; one at a URL is fetched, students' with their labels."""
     missing = next((known for known in get_args(Missing) if known == config.cohort.missing), None)
     if missing is None:
         raise ConfigError(f"cohort.missing is 'error', 'drop' or 'mask', not {config.cohort.missing!r}")
@@ -180,6 +203,8 @@ def open_training_cohort(config: TrainConfig) -> Cohort:
         missing=missing,
         target=config.target,
         only=config.cohort.only,
+        labels=config.labels if config.model == "patch" else None,
+        cache=cache_folder(config.cache),
     )
 
 
@@ -207,7 +232,7 @@ def _settings_of_snapshots(config: TrainConfig, inputs: dict[str, Any], team: Te
         **config.content(),
         "device": choose_device(config.device, team).type,
         "processes": team.size,
-        "inputs": hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16],
+        "inputs": digest(inputs),
         "miso_version": version("miso-spatial"),
     }
 

@@ -7,6 +7,8 @@ from miso.launch.memory import limit_memory
 from miso.launch.progress import Track, silent
 from miso.registry import unknown
 from miso.samples import open_cohort
+from miso.storage.fetched import cache_folder
+from miso.storage.remote import is_url
 from miso.training import student, teacher
 from miso.training.config import TrainConfig
 from miso.training.device import choose_device
@@ -14,7 +16,8 @@ from miso.training.distill import taught_by
 from miso.training.folds import train_student_fold, train_teacher_fold
 from miso.training.loop import Precision
 from miso.training.losses import losses
-from miso.training.run import Plan, Run, Tell, open_splits, open_training_cohort, required
+from miso.training.run import Plan, Tell, open_splits, open_training_cohort, required
+from miso.training.run_at_url import open_run
 from miso.training.team import ALONE, Team
 
 AT_LEAST = {"knn": 1, "n_repeats": 1, "max_epochs": 0, "patience": 1, "accumulate": 1}
@@ -45,11 +48,10 @@ def train(
         If the configuration, the cohort or the splits are at fault; nothing is written then.
     """
     limit_memory(config.how().memory)
-    run = Run(plan_of(config, team), tell, track, team)
+    run = open_run(plan_of(config, team), tell, track, team)
     run.begin()
-    for repeat, fold in run.plan.folds:
-        run.train(repeat, fold)
-    return run.folder.finish() if team.leads else {}
+    run.train_all()
+    return run.finish() if team.leads else {}
 
 
 def plan_of(config: TrainConfig, team: Team = ALONE) -> Plan:
@@ -67,7 +69,8 @@ def plan_of(config: TrainConfig, team: Team = ALONE) -> Plan:
         return Plan(config=config, cohort=cohort, splits=splits, train_fold=train_teacher_fold)
     if config.model == "patch":
         path = required(config.cohort.path, "cohort.path")
-        samples = open_cohort(path, only=config.cohort.only).samples
+        cache = cache_folder(config.cache)
+        samples = open_cohort(path, only=config.cohort.only, labels=config.labels, cache=cache).samples
         config, splits = taught_by(config, list(samples.values()))
         cohort = open_training_cohort(config)
         return Plan(config=config, cohort=cohort, splits=splits, train_fold=train_student_fold)
@@ -76,6 +79,16 @@ def plan_of(config: TrainConfig, team: Team = ALONE) -> Plan:
 
 def _check(config: TrainConfig, team: Team) -> None:
     """Refuse what is impossible before a run folder is begun."""
+    lists = {
+        "cohort.genes": config.cohort.genes,
+        "splits": config.splits,
+        "gene_weights": config.gene_weights,
+    }
+    for key, place in lists.items():
+        if place is not None and is_url(place):
+            raise ConfigError(
+                f"{key}={place} is a URL; only cohort.path and run_dir may be one, pass the path of a copy"
+            )
     recipes = student.RECIPES if config.model == "patch" else teacher.RECIPES
     if config.preset not in recipes:
         raise ConfigError(unknown("preset", config.preset, list(recipes)))

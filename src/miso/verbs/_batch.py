@@ -1,10 +1,8 @@
 """Batches of the commands: how they are launched, what is told of each unit, and the report that stays."""
 
 import json
-import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -52,11 +50,6 @@ def read_launch(
         deadline_s=deadline,
         retries=retries,
     )
-
-
-def cache_folder(given: Path | None) -> Path:
-    """Where copies of what lies at URLs are kept while they are needed."""
-    return given or Path(tempfile.gettempdir()) / f"miso-cache-{os.getuid() if hasattr(os, 'getuid') else 0}"
 
 
 def teller(total: int) -> Callable[[Outcome], None]:
@@ -136,11 +129,17 @@ def run_table(
     tasks = {unit.name: unit.task for unit in units}
     with results_in(out) as folder:
         report = map_units(units, work, launch, teller(len(units)))
-        before = "" if local_path(out) is not None else f"{command}-{sha256(out.encode()).hexdigest()[:8]}-"
+        before = report_place(out, command)[1]
         rest = folder / f"{before}{FAILED}"
         keep_rest(rest, columns, [asdict(tasks[one.unit]) for one in report.having("failed")], tasks)
         keep_report(report, folder, [command, *again(rest), *launch_words(launch)], kind, before)
     return report
+
+
+def report_place(out: str, command: str) -> tuple[Path, str]:
+    """Where the report of a batch goes, and how its name begins: of one at a URL, into the present folder."""
+    folder = local_path(out)
+    return (folder, "") if folder else (Path.cwd(), f"{command}-{sha256(out.encode()).hexdigest()[:8]}-")
 
 
 def keep_report(report: RunReport, out: Path, again: list[str] | None, kind: str, before: str = "") -> None:

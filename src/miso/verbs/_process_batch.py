@@ -15,10 +15,10 @@ from miso.launch.units import Do
 from miso.registry import unknown
 from miso.samples.vendors.section import DuplicateGenes, VendorOptions
 from miso.samples.vendors.st.her2st import SectionFiles, find_sections, incomplete_sections, read_section
-from miso.storage.fetched import borrow
+from miso.storage.fetched import borrow, cache_folder
 from miso.storage.remote import local_path
 from miso.storage.store import JSON
-from miso.verbs._batch import cache_folder, keep_report, launch_words, results_in, run_table, said, teller
+from miso.verbs._batch import keep_report, launch_words, results_in, run_table, said, teller
 from miso.verbs._process import outcome, process, process_data
 from miso.verbs._process_options import ProcessOptions, one_of
 from miso.verbs._process_report import report_cohort

@@ -10,10 +10,11 @@ from miso.launch.memory import limit_memory
 from miso.launch.result import make_at, require_folder
 from miso.launch.units import Do
 from miso.maps import ExpressionMap, open_map
-from miso.storage.fetched import borrow, fetch
-from miso.storage.remote import is_url, local_path
+from miso.storage.fetched import borrow, cache_folder
+from miso.storage.remote import local_path
 from miso.storage.store import JSON
-from miso.verbs._batch import cache_folder, run_table, said, teller
+from miso.verbs._batch import run_table, said, teller
+from miso.verbs._fetched_run import fetched_run
 from miso.verbs._super_resolve import MapOptions, Mapper, unlike_training
 from miso.verbs._table import read_table
 from miso.verbs.console import tell
@@ -73,11 +74,6 @@ class MapWork:
         }
 
 
-def fetched_run(run: str, cache: Path) -> Path | str:
-    """Return a run here; one at a URL is fetched (`hf:` names are for the loader)."""
-    return fetch(run, cache) if is_url(run) else run if run.startswith("hf:") else Path(run)
-
-
 def facts(made: ExpressionMap, out: Path) -> str:
     """Say what a map is."""
     rows, columns = made.raster.shape
@@ -95,12 +91,13 @@ class BandWork:
     out: Path
     mpp: float | None
     region: Path | None
+    cache: Path
     memory: int | None
 
     def open(self) -> Do[tuple[int, int]]:
         """Load the run and its encoder."""
         limit_memory(self.memory)
-        mapper = Mapper(self.run, self.options)
+        mapper = Mapper(fetched_run(self.run, self.cache), self.options)
         require_folder(self.out.parent)
 
         def do(band: tuple[int, int]) -> tuple[State, str]:
@@ -119,6 +116,7 @@ def map_slide(
     options: MapOptions,
     launch: Launch,
     bands: int,
+    cache: Path,
 ) -> RunReport:
     """Map one slide, in this process or in bands on workers, and say how to look at it."""
     if not slide.exists():
@@ -127,7 +125,14 @@ def map_slide(
     out.parent.mkdir(parents=True, exist_ok=True)
     if launch.apart:
         work = BandWork(
-            run=run, options=options, slide=slide, out=out, mpp=mpp, region=region, memory=launch.memory
+            run=run,
+            options=options,
+            slide=slide,
+            out=out,
+            mpp=mpp,
+            region=region,
+            cache=cache,
+            memory=launch.memory,
         )
         units = [Unit(name=f"band {index + 1} of {bands}", task=(index, bands)) for index in range(bands)]
         report = map_units(units, work, launch, teller(len(units)))
@@ -136,7 +141,7 @@ def map_slide(
         made = open_map(out)
     else:
         limit_memory(launch.memory)
-        made = Mapper(run, options).map(slide, out, mpp=mpp, region=region)
+        made = Mapper(fetched_run(run, cache), options).map(slide, out, mpp=mpp, region=region)
     if warning := unlike_training(made):
         tell(warning)
     gene = made.genes[0]

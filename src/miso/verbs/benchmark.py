@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from miso.verbs import console
+from miso.verbs import _options, console
 
 NAME = "benchmark"
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of miso train.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders of miso train, or URLs.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for tables, pictures and report.html.")],
     gene_set: Annotated[
         list[str] | None,
@@ -24,7 +24,8 @@ def command(
         ),
     ] = None,
     cohort: Annotated[
-        Path | None, typer.Option("--cohort", help="Folder of the Samples, where they have moved since.")
+        str | None,
+        typer.Option("--cohort", help="Folder or URL of the Samples, where they have moved since."),
     ] = None,
     published: Annotated[
         bool,
@@ -38,6 +39,7 @@ def command(
             help="Read others' correlations by gene from a workbook too.",
         ),
     ] = None,
+    cache: _options.Cache = None,
 ) -> None:
     """Score finished runs side by side: tables, violins and an offline report.html.
 
@@ -50,16 +52,19 @@ def command(
     `benchmark/report.html`
     """
     from miso.reports.benchmark import benchmark, check_out, write_benchmark
+    from miso.storage.fetched import cache_folder, fetch
     from miso.verbs._benchmark import show
 
     check_out(out)
+    copies = cache_folder(cache)
     found = benchmark(
-        runs,
+        [fetch(run, copies) for run in runs],
         cohort=cohort,
         wanted=gene_set or [],
         published=published,
         source_data=source_data,
         track=console.track,
+        cache=copies,
     )
     report = write_benchmark(found, out)
     show(found)

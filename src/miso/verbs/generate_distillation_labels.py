@@ -26,17 +26,26 @@ def command(
 
     Reads the teachers from run_dir and writes the label set `labels` (pseudolabels) into each Sample.
     Leak-free: the labels of fold f come from the teacher of fold f, and a section held out there gets none.
-    teachers=all takes the mean over all folds, as published, and marks the labels as such.
+    teachers=all takes the mean over all folds, as published, and marks the labels as such. Where cohort.path
+    is a URL, label sets are published there, in `.labels/SAMPLE/NAME`.
 
     Example: `miso generate-distillation-labels cohort.path=her2st/processed_data run_dir=runs/c`
     """
     from miso.samples import open_cohort
+    from miso.storage.fetched import cache_folder
     from miso.training.distill import generate_labels
     from miso.training.run import required
     from miso.verbs._config import read_config
 
     config = read_config(config_name, overrides or [], config_dir)
-    cohort = open_cohort(required(config.cohort.path, "cohort.path"), only=config.cohort.only)
+    cohort = open_cohort(
+        required(config.cohort.path, "cohort.path"),
+        only=config.cohort.only,
+        labels=config.labels,
+        cache=cache_folder(config.cache),
+    )
+    for note in cohort.notes:
+        console.tell(note)
     written = generate_labels(config, cohort, console.track)
     arrays = sum(len(labels.folds) for labels in written)
     console.tell(

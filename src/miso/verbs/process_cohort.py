@@ -59,7 +59,8 @@ def command(
     Example: `miso process-cohort sections.csv --out samples --workers 4`
     """
     from miso.samples.ingest import IngestOptions
-    from miso.verbs._batch import cache_folder, read_launch
+    from miso.storage.fetched import cache_folder
+    from miso.verbs._batch import read_launch
     from miso.verbs._process_batch import process_cohort
     from miso.verbs._process_options import ProcessOptions
 

@@ -89,8 +89,9 @@ def command(
 
     Example: `miso super-resolve runs/distil --slide C5.jpg --genes ERBB2,FASN,KRT8 --out maps/C5.zarr`
     """
+    from miso.storage.fetched import cache_folder
     from miso.storage.remote import is_url
-    from miso.verbs._batch import cache_folder, read_launch
+    from miso.verbs._batch import read_launch
     from miso.verbs._super_resolve import MapOptions
     from miso.verbs._super_resolve_batch import map_slide, map_slides
 
@@ -113,7 +114,7 @@ def command(
     if slide is not None and is_url(out):
         raise ConfigError("one slide is mapped to a path; with a table (--slides) --out may be a URL")
     if slide is not None:
-        done = map_slide(run, slide, Path(out), mpp, region, options, how, bands)
+        done = map_slide(run, slide, Path(out), mpp, region, options, how, bands, cache_folder(cache))
         if done.exit_code:
             raise typer.Exit(done.exit_code)
         return

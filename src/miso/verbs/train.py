@@ -31,10 +31,13 @@ def command(
     file, her2st_folds, leave_one_sample_out, leave_one_patient_out), target (raw|log1p|log1p_cp10k|a table),
     preset (default|published), loss and gene_weights (of published), seed, n_repeats, max_epochs, patience,
     accumulate, precision (auto|float32|bfloat16), knn, device, baselines, labels, run_dir; and of where the
-    folds run: launch (local|ray), workers, address, cpus, gpus, memory, deadline, retries.
+    folds run: launch (local|ray), workers, address, cpus, gpus, memory, deadline, retries, cache.
 
     The run folder gets config.yaml, splits.json, metrics.parquet, summary.json, out-of-fold predictions and
     one checkpoint a fold. The same command goes on after an interruption.
+
+    cohort.path and run_dir may be URLs (s3://…): Samples are fetched into `cache` and stay there, a fold is
+    published when it is done, and any machine goes on from those.
 
     workers=4 trains four folds at once, each in a process of its own; launch=ray does so on a cluster.
     `torchrun --nproc-per-node 4 -m miso train …` trains each fold on four CUDA devices at once.
@@ -59,14 +62,15 @@ def command(
 
 def _train_apart(config: "TrainConfig") -> None:
     from miso.training.launched import train_on_workers
-    from miso.verbs._batch import keep_report, teller
+    from miso.verbs._batch import keep_report, report_place, teller
 
     summary, report = train_on_workers(config, console.tell, teller(0))
-    run_dir = Path(str(config.run_dir))
-    keep_report(report, run_dir, None, "folds")
+    run_dir = str(config.run_dir)
+    folder, before = report_place(run_dir, NAME)
+    keep_report(report, folder, None, "folds", before)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
-    show_summary(summary, config.target if config.model == "miso" else "the teachers' target", str(run_dir))
+    show_summary(summary, config.target if config.model == "miso" else "the teachers' target", run_dir)
 
 
 def show_summary(summary: dict[str, dict[str, object]], target: str, run_dir: str) -> None:
