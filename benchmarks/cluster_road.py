@@ -20,10 +20,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -38,6 +39,14 @@ from miso.verbs.console import show_table
 RESULTS = Path(__file__).parent / "results" / "cluster_road.json"
 LAYOUT = "space-ranger-2"
 GENES = "ERBB2,KRT8"
+KINDS = {
+    "tile and patch features": "samples/*/patch_features.npy",
+    "tables of Samples": "samples/*/adata.h5ad",
+    "teachers and students": "*/repeat_*/checkpoint/model.safetensors",
+    "predictions": "*/predictions/*.h5ad",
+    "maps": "maps/*.zarr",
+}
+"""Results that are compared, and where they lie."""
 SMALL = ("--encoder", "stain", "--tile-size", "64", "--knn", "7", "--device", "cpu")
 
 
@@ -55,11 +64,7 @@ def main() -> None:
     with cluster() as nodes:
         address = ("--launch", "ray", "--address", nodes.address)
         rough.walk(address, ("launch=ray", f"address={nodes.address}"), nodes)
-    compared = compare(quiet, rough)
-    RESULTS.write_text(
-        json.dumps({"slides": slides, "stages": rough.stages, "equal": compared}, indent=1) + "\n"
-    )
-    show(rough, compared)
+    keep("on a cluster of two nodes, disturbed", RESULTS, slides, rough.stages, compare(quiet.at, rough.at))
 
 
 def draw(folder: Path, slides: int) -> Path:
@@ -184,9 +189,7 @@ class Road:
         self.stages.append(
             {
                 "stage": name,
-                "units": len(units),
-                **{state: sum(unit["state"] == state for unit in units) for state in ("done", "failed")},
-                "begun again": sum(unit["attempts"] - 1 for unit in units),
+                **became(units),
                 "workers killed": accidents.workers if accidents else 0,
                 "nodes killed": accidents.nodes_killed if accidents else 0,
                 "seconds": round(time.monotonic() - start, 1),
@@ -233,19 +236,21 @@ def run(words: Sequence[str]) -> None:
     )
 
 
-def compare(one: Road, other: Road) -> dict[str, str]:
-    """Count the results of each kind that are the same in both walks."""
-    kinds = {
-        "tile and patch features": "samples/*/patch_features.npy",
-        "tables of Samples": "samples/*/adata.h5ad",
-        "teachers and students": "*/repeat_*/checkpoint/model.safetensors",
-        "predictions": "*/predictions/*.h5ad",
-        "maps": "maps/*.zarr",
+def became(units: Sequence[dict[str, Any]]) -> dict[str, object]:
+    """Count what became of the units of a report."""
+    return {
+        "units": len(units),
+        **{state: sum(unit["state"] == state for unit in units) for state in ("done", "skipped", "failed")},
+        "begun again": sum(unit["attempts"] - 1 for unit in units),
     }
+
+
+def compare(one: Path, other: Path, kinds: Mapping[str, str] = KINDS) -> dict[str, str]:
+    """Count the results of each kind that are the same below two folders."""
     found = {}
     for kind, pattern in kinds.items():
-        names = sorted(str(path.relative_to(one.at)) for path in one.at.glob(pattern))
-        same = sum(digest(one.at / name) == digest(other.at / name) for name in names)
+        names = sorted(str(path.relative_to(one)) for path in one.glob(pattern))
+        same = sum(digest(one / name) == digest(other / name) for name in names)
         found[kind] = f"{same} of {len(names)}"
     return found
 
@@ -272,10 +277,13 @@ def digest(path: Path) -> str:
     return content.hexdigest()
 
 
-def show(road: Road, compared: dict[str, str]) -> None:
-    columns = list(road.stages[0])
-    rows = [tuple(str(stage[column]) for column in columns) for stage in road.stages]
-    show_table("on a cluster of two nodes, disturbed", columns, rows)
+def keep(
+    title: str, file: Path, slides: int, stages: Sequence[dict[str, object]], compared: dict[str, str]
+) -> None:
+    """Write what came of a walk, and show it."""
+    file.write_text(json.dumps({"slides": slides, "stages": stages, "equal": compared}, indent=1) + "\n")
+    columns = list(stages[0])
+    show_table(title, columns, [tuple(str(stage[column]) for column in columns) for stage in stages])
     show_table("equal to the undisturbed walk", ["results", "equal"], list(compared.items()))
 
 

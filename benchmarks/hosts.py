@@ -19,18 +19,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster_road import GENES, SMALL, Road, digest, draw
-from miso.verbs.console import show_table
+from s3fs import S3FileSystem
+
+from cluster_road import GENES, KINDS, SMALL, Road, became, compare, draw, keep
 
 RESULTS = Path(__file__).parent / "results" / "hosts.json"
 BRIDGE, NETWORK, DRIVER = "miso-br", "10.77.0", 254
 HEAD, STORE, NODES = ("miso-head", 1), ("miso-store", 9), (("miso-node-a", 2), ("miso-node-b", 3))
 BUCKET, RAY_PORT, S3_PORT = "cohort", 6379, 5000
+FETCHED = ("tile and patch features", "tables of Samples", "maps")
 UNITS_BEFORE = 3
 """Results that are there before something happens."""
 CUT_S = 75
@@ -49,19 +51,16 @@ def main() -> None:
     args = parser.parse_args()
     if sys.platform != "linux" or os.geteuid():
         sys.exit("network namespaces need Linux and root; run this as root")
+    told = environment()
+    os.environ.clear()
+    os.environ |= told
     work = args.work.absolute()
     quiet = Road(at=work / "undisturbed", vendor=draw(work / "vendor", args.slides))
     quiet.walk(("--workers", "2"), ("workers=2",))
     with network(work) as hosts:
         stages = disturbed(hosts, quiet, work)
-        compared = compare(quiet, work / "fetched")
-    RESULTS.write_text(
-        json.dumps({"slides": args.slides, "stages": stages, "equal": compared}, indent=1) + "\n"
-    )
-    columns = list(stages[0])
-    rows = [tuple(str(stage[column]) for column in columns) for stage in stages]
-    show_table("on hosts that share a store alone", columns, rows)
-    show_table("equal to the undisturbed walk", ["results", "equal"], list(compared.items()))
+        compared = compare(quiet.at, work / "fetched", {kind: KINDS[kind] for kind in FETCHED})
+    keep("on hosts that share a store alone", RESULTS, args.slides, stages, compared)
 
 
 @dataclass(kw_only=True)
@@ -97,15 +96,13 @@ class Host:
     def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
         """Begin a command on it."""
         with (self.own.parent / f"{self.name}.log").open("ab") as log:
-            process = subprocess.Popen(self._apart(*words), env=environment(), stdout=log, stderr=log)
+            process = subprocess.Popen(self._apart(*words), stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
     def ask(self, *words: str | Path) -> str:
         """Run a command on it, and return what it says."""
-        asked = subprocess.run(
-            self._apart(*words), env=environment(), capture_output=True, text=True, check=False
-        )
+        asked = subprocess.run(self._apart(*words), capture_output=True, text=True, check=False)
         return asked.stdout
 
     def _apart(self, *words: str | Path) -> list[str]:
@@ -143,7 +140,7 @@ class Hosts:
     def begin(self) -> None:
         """Start the store, the head and the nodes."""
         self.by_name[STORE[0]].start(tool("moto_server"), "-H", "0.0.0.0", "-p", str(S3_PORT))
-        wait_for(lambda: bucket_is_there(), 60, "the store")
+        wait_for(bucket_is_there, 60, "the store")
         ray = (tool("ray"), "start", "--block", "--disable-usage-stats", "--object-store-memory", "100000000")
         place = ("--temp-dir", self.head.here / "ray", "--include-dashboard=false")
         self.head.start(*ray, "--head", "--port", str(RAY_PORT), "--num-cpus", "0",
@@ -228,8 +225,8 @@ def disturbed(hosts: Hosts, quiet: Road, work: Path) -> list[dict[str, object]]:
 
 
 def stage(
-    name: str, accident: str, hosts: Hosts, words: Sequence[str | Path], out: str, strike
-) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    name: str, accident: str, hosts: Hosts, words: Sequence[str | Path], out: str, strike: Callable[[], None]
+) -> dict[str, object]:
     """Run a command on the head, let the accident happen once some results are there, and read its report."""
     begun = time.monotonic()
     running = hosts.head.start(sys.executable, "-m", "miso", *words)
@@ -251,9 +248,7 @@ def stage(
     return {
         "stage": name,
         "accident": accident,
-        "units": len(units),
-        **{state: sum(unit["state"] == state for unit in units) for state in ("done", "failed")},
-        "begun again": sum(unit["attempts"] - 1 for unit in units),
+        **became(units),
         "hosts": len({unit["where"].partition(":")[0] for unit in units}),
         "leases left": len(store().glob(f"{BUCKET}/{out}/*.lease")),
         "exit code": code,
@@ -274,21 +269,6 @@ def cut(node: Host) -> None:
     node.plug("down")
     time.sleep(CUT_S)
     node.plug("up")
-
-
-def compare(quiet: Road, fetched: Path) -> dict[str, str]:
-    """Count the results that are the same on both walks."""
-    kinds = {
-        "patch features": "samples/*/patch_features.npy",
-        "tables of Samples": "samples/*/adata.h5ad",
-        "maps": "maps/*.zarr",
-    }
-    found = {}
-    for kind, pattern in kinds.items():
-        names = sorted(str(path.relative_to(quiet.at)) for path in quiet.at.glob(pattern))
-        same = sum(digest(quiet.at / name) == digest(fetched / name) for name in names)
-        found[kind] = f"{same} of {len(names)}"
-    return found
 
 
 def table_of(table: Path, out: Path) -> Path:
@@ -321,12 +301,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def store():  # type: ignore[no-untyped-def]
+def store() -> S3FileSystem:
     """Reach the store from here."""
-    import s3fs
-
-    os.environ |= environment()
-    return s3fs.S3FileSystem(use_listings_cache=False)
+    return S3FileSystem(use_listings_cache=False)
 
 
 def bucket_is_there() -> bool:
@@ -342,7 +319,7 @@ def put(folder: Path, name: str) -> None:
     store().put(str(folder), f"{BUCKET}/{name}", recursive=True)
 
 
-def wait_for(there, seconds: float, what: str) -> None:  # type: ignore[no-untyped-def]
+def wait_for(there: Callable[[], bool], seconds: float, what: str) -> None:
     until = time.monotonic() + seconds
     while not there():
         if time.monotonic() > until:

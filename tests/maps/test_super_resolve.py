@@ -28,7 +28,18 @@ ROUNDING_PX = 0.6
 
 
 @pytest.mark.parametrize(
-    "layout", [{"stride_px": 224}, {"stride_px": 112}, {"stride_px": 56}, {"seams": "wide", "passes": 1}]
+    ("patch_px", "layout", "cell_px", "inwards_px"),
+    [
+        (14, {"stride_px": 224}, 14, 0),
+        (14, {"stride_px": 112}, 14, 0),
+        (14, {"stride_px": 56}, 14, 0),
+        (14, {"seams": "wide", "passes": 1}, 14, 0),
+        (16, {"stride_px": 224}, 16, 0),
+        (16, {"stride_px": 112}, 16, 0),
+        (16, {"stride_px": 56}, 8, 0),
+        (16, {"seams": "wide", "passes": 4}, 8, 0),
+        (16, {"stride_px": 28}, 4, 2),
+    ],
 )
 @pytest.mark.parametrize(("size_px", "mpp"), SIZES)
 def test_every_cell_lies_where_it_says_to_the_very_border(
@@ -38,36 +49,18 @@ def test_every_cell_lies_where_it_says_to_the_very_border(
     tmp_path: Path,
     size_px: tuple[int, int],
     mpp: float,
-    layout: dict[str, Any],
-) -> None:
-    made = map_all(position_slide(size_px, mpp), encoder_of(14), model_for(size_px), tmp_path / "m", **layout)
-    assert made.step_xy[0] == pytest.approx(14 * 0.5 / mpp)
-    off, whole = misplaced(made, size_px)
-    assert off[whole].max() * 14 < ROUNDING_PX
-    assert np.isfinite(made["X"]).all()
-
-
-@pytest.mark.parametrize(
-    ("layout", "cell_px", "inwards_px"),
-    [({"stride_px": 56}, 8, 0), ({"seams": "wide", "passes": 4}, 8, 0), ({"stride_px": 28}, 4, 2)],
-)
-@pytest.mark.parametrize(("size_px", "mpp"), SIZES)
-def test_cells_that_are_parts_of_patches_lie_where_they_say_to_the_very_border(
-    position_slide: Make,
-    encoder_of: Make,
-    model_for: Make,
-    tmp_path: Path,
-    size_px: tuple[int, int],
-    mpp: float,
+    patch_px: int,
     layout: dict[str, Any],
     cell_px: int,
     inwards_px: float,
 ) -> None:
-    made = map_all(position_slide(size_px, mpp), encoder_of(16), model_for(size_px), tmp_path / "m", **layout)
+    slide, encoder, model = position_slide(size_px, mpp), encoder_of(patch_px), model_for(size_px)
+    made = map_all(slide, encoder, model, tmp_path / "m", **layout)
     assert made.step_xy[0] == pytest.approx(cell_px * 0.5 / mpp)
     off, whole = misplaced(made, size_px)
     assert off[whole].max() * cell_px < inwards_px * 2**0.5 + ROUNDING_PX  # in the corners
     assert off[4:-4, 4:-4].max(initial=0) * cell_px < ROUNDING_PX
+    assert np.isfinite(made["X"]).all()
 
 
 @pytest.mark.parametrize("passes", [2, 4, 16])

@@ -52,6 +52,8 @@ class Tiles:
         size_px = int(columns.max()) - left + 1, int(rows.max()) - top + 1
         scale = spec.mpp / grid.slide_mpp
         pixels = self.slide.read((left * scale, top * scale), size_px, spec.mpp)
+        if size_px == (spec.size_px, spec.size_px):
+            return pixels  # all of it on the slide
         return pixels[np.ix_(rows - top, columns - left)]
 
 
