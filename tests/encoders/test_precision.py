@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from miso.encoders import Encoder, InputContract
@@ -12,6 +13,7 @@ from miso.encoders import encoder as encoder_module
 from miso.encoders import int8 as int8_module
 from miso.encoders import precision as precision_module
 from miso.encoders.contract import CHECKS
+from miso.encoders.encoder import Tokens
 from miso.encoders.int8 import Int8Module
 from miso.encoders.precision import check_faithful, patch_cosine, precision_of, with_precision
 from miso.encoders.vit import ViT, ViTConfig
@@ -163,6 +165,45 @@ def test_a_model_is_exported_once_for_a_size_and_its_weights(vit, int8, cache, t
     with pytest.raises(pytest.fail.Exception, match="exported again"):
         with_precision(replace(vit, module=other), "int8").encode(tiles)
     assert not [path for path in (cache / "int8").iterdir() if path.name.startswith(".")]
+
+
+class Attend(nn.Module):
+    """Attention of tokens to one another, with or without more to it, under Encoder's roof."""
+
+    def __init__(self, **how):
+        super().__init__()
+        self.how, self.linear = how, nn.Linear(48, 48)
+
+    def extra_repr(self):
+        return str(self.how)  # by which exports are told apart
+
+    def forward(self, x):
+        tokens = self.linear(x.flatten(2)).unflatten(2, (4, 12)).transpose(1, 2)  # (b, head, token, dim)
+        mixed = F.scaled_dot_product_attention(tokens, tokens, tokens, **self.how).transpose(1, 2).flatten(2)
+        return Tokens(mixed[:, 0], mixed)
+
+
+@pytest.mark.parametrize(
+    ("how", "fused"),
+    [({}, True), ({"scale": 0.9}, True), ({"attn_mask": None}, True), ({"is_causal": True}, False)],
+)
+def test_plain_attention_is_exported_as_one_operation_and_other_attention_as_it_is(how, fused, cache):
+    onnx = pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    module = Attend(**how).eval().requires_grad_(False)
+    path = int8_module.exported(module, (6, 8))
+    operations = [node.op_type for node in onnx.load(path).graph.node]
+    assert operations.count("MultiHeadAttention") == fused
+    x = torch.randn(2, 3, 6, 8)
+    got, expected = int8_module.Int8Module(module)(x).patches, module(x).patches
+    assert torch.cosine_similarity(got, expected, dim=-1).min() > 0.999
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_bfloat16_is_faster_int8_says_so(vit, cache, there, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: there)
+    with_precision(vit, "int8")
+    assert ("leave --precision out" in caplog.text) == there
 
 
 def test_a_damaged_export_is_named(vit, int8, tiles, cache, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""A model with its linear layers in 8-bit integers, run by ONNX Runtime on the CPU.
+"""A model with its linear layers in 8-bit integers and its attention fused, run by ONNX Runtime on the CPU.
 
 Weights are quantised once, a scale an output channel; activations at each call, a scale a tensor. The
 exported model is kept in the user's cache folder, by the hash of its weights.
@@ -18,13 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from miso.encoders.encoder import Tokens
 from miso.errors import EncoderError
 
-RECIPE = "1"
+RECIPE = "2"
 """Changes whenever the export does: what is in the cache is of one recipe."""
 LARGEST_FILE = 2**31
 """Bytes that one protobuf file can hold; larger models lie in two files."""
@@ -105,7 +107,7 @@ def _name_of(module: nn.Module, size: tuple[int, int]) -> str:
 
 
 def _export(module: nn.Module, size: tuple[int, int], path: Path) -> None:
-    with _quiet():
+    with _quiet(), _FusedAttention():
         program = torch.onnx.export(
             module.eval(),
             (torch.zeros(2, 3, *size),),
@@ -118,6 +120,40 @@ def _export(module: nn.Module, size: tuple[int, int], path: Path) -> None:
         if program is None:
             raise AssertionError("torch.onnx.export gave no program")
         program.save(path, external_data=True)
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Has plain attention exported as one operation of ONNX Runtime rather than as products and a softmax."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention or not _is_plain(*args[3:], **kwargs):
+            return func(*args, **kwargs)
+        query, key, value = args[:3]  # (b, h, n, d) each
+        tiles, heads, tokens, dim = query.shape
+        mixed = torch.onnx.ops.symbolic(
+            "com.microsoft::MultiHeadAttention",
+            (query.transpose(1, 2).flatten(2), key, value),
+            {"num_heads": heads} | {name: kwargs[name] for name in ("scale",) if kwargs.get(name)},
+            dtype=query.dtype,
+            shape=(tiles, tokens, heads * dim),
+            version=1,
+        )
+        return mixed.view(tiles, tokens, heads, dim).transpose(1, 2)
+
+
+def _is_plain(
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> bool:
+    """Whether attention with these arguments (of torch's function) has no more to it than a scale."""
+    return attn_mask is None and not (dropout_p or is_causal or enable_gqa)
 
 
 def _quantise(module: nn.Module, plain: Path, out: Path) -> None:
