@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=64, help="tiles of each extraction")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=Path, help="folder for what is written; a temporary one by default")
-    parser.add_argument("--out", type=Path, help="folder for extraction.json")
+    parser.add_argument("--out", type=Path, help="folder for extraction_UNITS.json")
     parser.add_argument("--quick", action="store_true", help="seconds, for a test: says nothing of speed")
     parser.add_argument("--store-only", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -83,7 +83,8 @@ def main() -> None:
         }
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "extraction.json").write_text(json.dumps(figures, indent=1) + "\n")
+        path = args.out / f"extraction_{figures['machine']['units']}.json"
+        path.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def machine(device: str) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "units": units(chosen),
         "bf16_native": torch.cpu._is_avx512_bf16_supported(),
         "vnni": torch.cpu._is_vnni_supported(),
         "device": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type,
@@ -102,6 +104,16 @@ def machine(device: str) -> dict[str, Any]:
     }
     tell(", ".join(f"{key} {value}" for key, value in about.items()))
     return about
+
+
+def units(device: torch.device) -> str:
+    """Name the fastest of a device's units for products of matrices, in one word."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device).replace(" ", "-").lower()
+    if torch.cpu._is_amx_tile_supported():
+        return "amx"
+    bf16 = "_bf16" if torch.cpu._is_avx512_bf16_supported() else ""
+    return f"{torch.backends.cpu.get_cpu_capability().lower()}{bf16}"
 
 
 # ---- part one: tiles per second

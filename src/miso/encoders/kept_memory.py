@@ -14,8 +14,9 @@ def keep_freed_memory() -> bool:
     """Have glibc keep what is freed for the next use; return whether it does. Elsewhere nothing changes.
 
     By default it returns arrays of megabytes to the system as soon as they are freed, and the system clears
-    every page of the next one. On a CPU with units for bfloat16 matrices that is a fifth of a ViT's time
-    (`benchmarks/extraction.py`). The process then holds what it once needed until it ends; it needs no more.
+    every page of the next one. On a CPU with units for bfloat16 matrices that is a fifth of a ViT's time.
+    The process then holds until it ends what it needed most, and gaps that nothing fits into: of an encoder
+    few, since its tensors have few sizes; a training would need a third more and gain nothing.
     """
     if not sys.platform.startswith("linux"):
         return False
