@@ -25,7 +25,7 @@ PASSES = {1: 1, 2: 2, 4: 2, 16: 4}
 DEFAULT_PASSES = 2
 SHIFTED_POWER = 0.6
 """Of shifted tiles: the lower, the more of what lies below a patch is told apart, and of the seams seen."""
-WIDE, SHARED = 2, 1 / 7
+WIDE, SHARED = 2, 1 / 10
 """A wide window is this many tiles wide, and shares this much of itself with each neighbour."""
 
 

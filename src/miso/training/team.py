@@ -182,6 +182,7 @@ class Team:
             if self.leads:
                 self.store.set(HEARD, "1")
             self.store.wait([HEARD], LAST_WORDS)
+            dist.destroy_process_group()  # its threads, met by the end of Python, abort the process
             return True
         return False
 
