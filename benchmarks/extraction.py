@@ -3,8 +3,9 @@
 Everything is measured in turns in one run, so that what else the machine does falls on all alike; figures are
 medians with the lowest and highest round, and CPU time says what the clock of a busy machine does not.
 
-Part one: the encoder alone in fp32 at batch 1, in the default precision at several batches and in int8, then
-whole extractions (read, resample, encode, colour baseline, write) of a slide. Part two: 14,000 × 196 × 768
+Part one: the encoder alone in fp32 at batch 1, in the default precision at several batches and in int8, both
+encoders of an extraction (the colour baseline runs beside every other), then whole extractions (read,
+resample, encode with both, write) of a slide. Part two: 14,000 × 196 × 768
 patch features written by the real store from a fake encoder, in a process of its own, then random batches of
 128 spots read back.
 
@@ -47,6 +48,14 @@ from miso.verbs.console import show_table, tell
 
 SPOTS, PATCHES, DIM = 14_000, 196, 768
 COLOUR, READ = 153, 128
+COLUMNS = {
+    "tiles_per_s": "tiles/s",
+    "to_fp32_batch_1": "× fp32 batch 1",
+    "to_encoder_alone": "× encoder alone",
+    "to_both_alone": "× it with colour",
+    "cpu_ms_per_tile": "CPU ms/tile",
+}
+"""What is kept of each way, and its heading."""
 
 
 def main() -> None:
@@ -141,7 +150,8 @@ def speed(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     encoders = {"default": with_precision(exact, "auto")}
     if device.type == "cpu" and getattr(exact.module, "autocast", False) and all(map(find_spec, EXTRA)):
         encoders["int8"] = with_precision(exact, "int8")
-    exact = with_precision(exact, "fp32")
+    exact, colour = with_precision(exact, "fp32"), load_encoder("stain")
+    colour.module.to(device)
     tile = TileSpec(size_px=exact.contract.size_px)
     with section(args, folder) as slide:
         centres = positions(slide, tile, args.tiles)
@@ -149,6 +159,7 @@ def speed(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ways = [alone("fp32, batch 1", exact, tiles, 1)]
         for name, encoder in encoders.items():
             ways += [alone(f"{name}, batch {n}", encoder, tiles, n) for n in batches(args, device)]
+            ways.append(alone(f"{name}, with colour", encoder, tiles, batches(args, device)[1], colour))
             ways.append(end_to_end(f"{name}, whole", encoder, slide, centres, tile, folder))
         seconds = in_turns(ways, args.rounds)
     base = seconds["fp32, batch 1"][:, 0]
@@ -162,10 +173,13 @@ def speed(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "to_encoder_alone": spread(alone_at_best[:, 0] / took[:, 0]),
             "cpu_ms_per_tile": spread(1000 * took[:, 1]),
         }
-        rows.append((name, *(words(value) for value in figures[name].values())))
+        if name.endswith("whole"):
+            both = seconds[name.replace("whole", "with colour")]
+            figures[name]["to_both_alone"] = spread(both[:, 0] / took[:, 0])
+        rows.append((name, *(words(figures[name][key]) if key in figures[name] else "–" for key in COLUMNS)))
     show_table(
         f"{exact.name}: {args.tiles} tiles of {tile.size_px} px; default is {encoders['default'].arithmetic}",
-        ["", "tiles/s", "× fp32 batch 1", "× encoder alone", "CPU ms/tile"],
+        ["", *COLUMNS.values()],
         rows,
     )
     return {"encoder": exact.name, "arithmetic": encoders["default"].arithmetic, **figures}
@@ -178,13 +192,15 @@ def batches(args: argparse.Namespace, device: torch.device) -> tuple[int, ...]:
     return (1, 8, 16, 32) if device.type == "cpu" else (1, 16, 64, 256)
 
 
-def alone(name: str, encoder: Encoder, tiles: torch.Tensor, batch: int) -> Way:
-    """Encode tiles that are in memory."""
+def alone(name: str, encoder: Encoder, tiles: torch.Tensor, batch: int, beside: Encoder | None = None) -> Way:
+    """Encode tiles that are in memory, with one encoder or two."""
     some = tiles[torch.arange(max(batch, 16 if batch > 1 else 4)) % len(tiles)]
 
     def work() -> None:
         for part in some.split(batch):
             encoder.encode(part)
+            if beside:
+                beside.encode(part)
         if some.is_cuda:
             torch.cuda.synchronize()
 
